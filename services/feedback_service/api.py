@@ -1,0 +1,195 @@
+"""Feedback over HTTP: contact, the two answers, the callback. Contract section 4."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends
+from pydantic import Field
+from sqlalchemy import RowMapping, and_, or_, select
+from starlette.responses import JSONResponse, Response
+
+from services.feedback_service.case import CASE, AttemptCallback, Case, Contact, GiveFeedback, RecordCallback
+from services.feedback_service.policy import shipped_policy
+from services.feedback_service.views import CASES
+from shared.contracts.codes import (
+    CallbackMethod,
+    CaseState,
+    ContactOutcome,
+    FeedbackKind,
+    FeedbackOutcome,
+    Recipient,
+    Satisfaction,
+)
+from shared.contracts.envelope import rfc3339
+from shared.engine.decider import NotYours
+from shared.engine.execute import Intention
+from shared.engine.runtime import Running
+from shared.eventlog.sealing import sealed_refs, unseal_data
+from shared.web.app import Api, Asking, reads
+from shared.web.commands import Call, CommandRoute, Plan, state_and_version
+from shared.web.fields import Body, Label, Moment, ShortText, Text
+from shared.web.identity import Ownership, Scope
+from shared.web.paging import Cursor, Limit, next_cursor, read_cursor
+from shared.web.preconditions import etag
+from shared.web.problems import Problem
+
+router = APIRouter()
+CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
+CanCallBack = Annotated[Asking, Depends(reads(Scope.CALL_BACK))]
+
+
+class ContactBody(Body):
+    """One try to reach the appellant. `channel`: how, e.g. PHONE, SMS, VISIT."""
+
+    channel: Label
+    outcome: ContactOutcome
+    note: ShortText | None = None
+    at: Moment | None = None
+
+
+class FeedbackBody(Body):
+    """How it stands, or how it ended; to the appellant or to the hotline."""
+
+    kind: FeedbackKind
+    recipient: Recipient
+    text: Text
+    outcome: FeedbackOutcome | None = None
+
+
+class AttemptBody(Body):
+    """What came of trying to reach the resident."""
+
+    outcome: ContactOutcome
+    method: CallbackMethod = CallbackMethod.PHONE
+
+
+class CallbackBody(Body):
+    """What the resident said. `valid: false` after enough failed attempts."""
+
+    valid: bool
+    contacted: bool | None = None
+    resolved: bool | None = None
+    satisfaction: Satisfaction = Satisfaction.NOT_STATED
+    reasons: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
+    method: CallbackMethod = CallbackMethod.PHONE
+
+
+async def contact(call: Call[ContactBody]) -> Plan:
+    """联系: the unit tried to reach the appellant."""
+    body = call.body
+    command = Contact(
+        at=call.now, actor=call.actor, channel=body.channel, outcome=body.outcome, note=body.note,
+        contacted_at=body.at or call.now,
+    )  # fmt: skip
+    return _plan(call, command)
+
+
+async def feedback(call: Call[FeedbackBody]) -> Plan:
+    """两种反馈"""
+    body = call.body
+    command = GiveFeedback(
+        at=call.now, actor=call.actor, kind=body.kind, recipient=body.recipient, text=body.text, outcome=body.outcome
+    )
+    return _plan(call, command)
+
+
+async def attempt(call: Call[AttemptBody]) -> Plan:
+    """One try to call back."""
+    body = call.body
+    command = AttemptCallback(
+        at=call.now, actor=call.actor, outcome=body.outcome, method=body.method, policy=shipped_policy()
+    )
+    return _plan(call, command)
+
+
+async def callback(call: Call[CallbackBody]) -> Plan:
+    """回访: what the resident said."""
+    command = RecordCallback(at=call.now, actor=call.actor, policy=shipped_policy(), **call.body.model_dump())
+    return _plan(call, command)
+
+
+def _plan(call: Call[Any], command: Any) -> Plan:
+    guard = call.may_touch(_ownership)
+    intention = Intention(CASE, call.subject, command, sealed_for=lambda case: case.appellant_ref, guard=guard)
+    return Plan(intention, state_and_version)
+
+
+def _ownership(case: Case) -> Ownership:
+    if case.opened is None:
+        return Ownership()
+    return Ownership(frozenset({case.opened.lead_unit}), case.opened.cc_district)
+
+
+@router.get("/v1/cases/{appeal_id}", summary="The file of a case")
+async def get_case(appeal_id: str, asking: CanRead) -> Response:
+    """Contacts, feedback, callbacks, round by round."""
+    async with asking.running.reads.connect() as connection:
+        row = (await connection.execute(select(CASES).where(CASES.c.appeal_id == appeal_id))).mappings().first()
+    owned = Ownership(frozenset({row["lead_unit"]}), row["cc_district"]) if row else Ownership()
+    if row is None or not asking.principal.can_see(asking.scope, owned):
+        raise NotYours
+    file = await _file(asking.running, row)
+    return JSONResponse(file, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
+
+
+async def _file(running: Running, row: RowMapping) -> dict[str, Any]:
+    entries = orjson.loads(row["entries"] or "[]")
+    await running.keyring.load({ref for entry in entries for ref in sealed_refs(entry["type"], entry["data"])})
+    told = [(entry["name"], _told(running, entry)) for entry in entries]
+    named = {
+        "contacts": ("appellant-contacted",),
+        "feedback": ("feedback-given",),
+        "callbacks": ("callback-scheduled", "callback-attempted", "callback-recorded", "callback-invalidated"),
+        "rework": ("rework-requested",),
+    }
+    file = _item(row) | {part: [entry for name, entry in told if name in names] for part, names in named.items()}
+    rounds = sorted({entry["round"] for _, entry in told} | {row["round"]})
+    return file | {"messages": [], "rounds": rounds}
+
+
+def _told(running: Running, entry: dict[str, Any]) -> dict[str, Any]:
+    opened = unseal_data(running.keyring, entry["type"], entry["data"], f"{entry['stream']}/{entry['id']}")
+    actor = {name: entry["actor"].get(name) for name in ("role", "unit_id")}
+    return {"event": entry["name"], "time": entry["time"], "actor": actor, **opened}
+
+
+def _item(row: RowMapping) -> dict[str, Any]:
+    plain = {name: row[name] for name in ("appeal_id", "ticket_no", "state", "lead_unit", "cc_district", "round", "version")}
+    return plain | {name: row[name] and rfc3339(row[name]) for name in ("due_at", "callback_due_at", "updated_at")}
+
+
+@router.get("/v1/callbacks", summary="Callbacks to make, soonest due first")
+async def list_callbacks(
+    asking: CanCallBack, limit: Limit = 50, cursor: Cursor = None, due_before: datetime | None = None
+) -> Response:
+    """The queue of the callback officers."""
+    conditions = [CASES.c.state == CaseState.CALLBACK_DUE.value]
+    if due_before is not None:
+        if due_before.tzinfo is None:
+            raise Problem("VALIDATION_FAILED", "due_before needs an offset")
+        conditions.append(CASES.c.callback_due_at < due_before)
+    key, what = asking.running.secrets.index, f"callbacks:{due_before}"
+    if (after := read_cursor(key, what, cursor)) is not None:
+        due = datetime.fromisoformat(after[0])
+        later = and_(CASES.c.callback_due_at == due, CASES.c.appeal_id > after[1])
+        conditions.append(or_(CASES.c.callback_due_at > due, later))
+    query = select(CASES).where(*conditions).order_by(CASES.c.callback_due_at, CASES.c.appeal_id).limit(limit + 1)
+    async with asking.running.reads.connect() as connection:
+        rows = (await connection.execute(query)).mappings().all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = last and next_cursor(key, what, [last["callback_due_at"].isoformat(), last["appeal_id"]])
+    return JSONResponse({"items": [_item(row) for row in rows[:limit]], "next_cursor": following})
+
+
+_CASE = "/v1/cases/{appeal_id}"
+COMMANDS = (
+    CommandRoute(f"{_CASE}/contact", ContactBody, Scope.HANDLE, contact, "Record a contact"),
+    CommandRoute(f"{_CASE}/feedback", FeedbackBody, Scope.HANDLE, feedback, "Give feedback"),
+    CommandRoute(f"{_CASE}/callback/attempts", AttemptBody, Scope.CALL_BACK, attempt, "Record a callback attempt"),
+    CommandRoute(f"{_CASE}/callback", CallbackBody, Scope.CALL_BACK, callback, "Record the callback"),
+)
+
+API = Api("Jiesu feedback 两种反馈", router, COMMANDS)

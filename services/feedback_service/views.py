@@ -1,0 +1,90 @@
+"""What feedback shows: the file of each case, and the queue of callbacks that are due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
+
+from shared.contracts.codes import CaseState
+from shared.contracts.envelope import Envelope, rfc3339
+from shared.engine.projections import KeyedView, View
+
+CASES = Table(
+    "cases",
+    MetaData(),
+    Column("appeal_id", Text, primary_key=True),
+    Column("ticket_no", Text),
+    Column("state", Text),
+    Column("lead_unit", Text),
+    Column("cc_district", Text),
+    Column("round", Integer),
+    Column("due_at", DateTime(timezone=True)),
+    Column("callback_due_at", DateTime(timezone=True)),
+    Column("entries", Text),
+    Column("updated_at", DateTime(timezone=True)),
+    Column("version", Integer),
+)
+
+KEPT = frozenset({
+    "appellant-contacted",
+    "feedback-given",
+    "callback-scheduled",
+    "callback-attempted",
+    "callback-recorded",
+    "callback-invalidated",
+    "rework-requested",
+})
+"""Events whose content the file of a case shows; their texts stay sealed in it."""
+
+_STATES = {
+    "case-opened": CaseState.DISPATCHED,
+    "case-signed": CaseState.SIGNED,
+    "appellant-contacted": CaseState.HANDLING,
+    "callback-scheduled": CaseState.CALLBACK_DUE,
+    "callback-invalidated": CaseState.CLOSED,
+}
+
+
+class Cases(KeyedView):
+    """One row a case, with everything said in it."""
+
+    table = CASES
+    sources = ("feedback",)
+    indexes = ("state, callback_due_at, appeal_id", "lead_unit, state")
+
+    def key(self, event: Envelope) -> str | None:
+        return event.subject
+
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        name, data = event.type.split(".")[-2], event.data
+        row.update(version=event.version, updated_at=event.time)
+        if name == "case-opened":
+            row.update({field: data.get(field) for field in ("ticket_no", "lead_unit", "cc_district", "round")})
+            row.update(due_at=datetime.fromisoformat(data["due_at"]), callback_due_at=None)
+        if name == "callback-scheduled":
+            row["callback_due_at"] = datetime.fromisoformat(data["due_at"])
+        if name in KEPT:
+            entries = orjson.loads(row["entries"] or "[]")
+            entry = {"name": name, "id": event.id, "type": event.type, "stream": event.stream, "data": data}
+            entry |= {"time": rfc3339(event.time), "actor": event.actor.as_json()}
+            row["entries"] = orjson.dumps([*entries, entry]).decode()
+        row["state"] = _state_after(name, data) or row["state"]
+
+
+def _state_after(name: str, data: dict[str, Any]) -> str | None:
+    match name:
+        case "feedback-given" if data["completes"]:
+            return CaseState.FEEDBACK_DONE.value
+        case "callback-recorded":
+            return str(data["next_state"])
+        case "case-ended":
+            return str(data["outcome"])
+    state = _STATES.get(name)
+    return state.value if state else None
+
+
+VIEWS: Sequence[View] = (Cases(),)

@@ -1,0 +1,178 @@
+"""The life of an appeal, as far as intake is answerable for it: it arrives once, and it ends once.
+
+Between those two it belongs to routing and feedback. What they have made of it reaches a decision here as `seen`, the
+state of the whole case when the command was given. Law: Regulation Art 10, 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from shared.contracts.codes import ENDED, CaseState, Kind, Route
+from shared.contracts.envelope import Payload
+from shared.contracts.intake import (
+    AppealAnsweredDirectly,
+    AppealClosed,
+    AppealMerged,
+    AppealRedirected,
+    AppealRegistered,
+    AppealWithdrawn,
+)
+from shared.engine.decider import Command, Decider, IllegalTransition, NotYours, Refused
+
+
+@dataclass(frozen=True)
+class Appeal:
+    """What intake must remember to decide. `state` is None before registration."""
+
+    state: CaseState | None = None
+    ticket_no: str = ""
+    kind: Kind = Kind.OTHER
+    appellant_ref: str = ""
+    client: str = ""
+    tracking_hash: str = ""
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+
+@dataclass(frozen=True, kw_only=True)
+class Register(Command):
+    """受理: put the appeal on record."""
+
+    facts: AppealRegistered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Command):
+    """Answer a consultation at once."""
+
+    text: str
+    knowledge_id: str | None
+    seen: CaseState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redirect(Command):
+    """Take one of the six special routes."""
+
+    route: Route
+    reason: str
+    target: str | None
+    seen: CaseState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Merge(Command):
+    """并单 into an earlier appeal of the same person. `target` is that appeal as it is now."""
+
+    into: str
+    reason: str
+    target: Appeal
+    seen: CaseState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdraw(Command):
+    """The appellant takes the appeal back."""
+
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Close(Command):
+    """The callback is over and nothing more is to be done."""
+
+    round: int
+    resolved: bool | None
+
+
+def decide(command: Command, appeal: Appeal) -> Sequence[Payload]:
+    if isinstance(command, Register):
+        return _register(command, appeal)
+    if appeal.state is None:
+        raise NotYours
+    match command:
+        case Answer():
+            return _answer(command, appeal)
+        case Redirect():
+            return _redirect(command, appeal)
+        case Merge():
+            return _merge(command, appeal)
+        case Withdraw():
+            return _withdraw(command, appeal)
+        case Close():
+            # Withdrawal and callback may cross; whoever was first has ended the appeal.
+            return [] if appeal.ended else [AppealClosed(round=command.round, resolved=command.resolved)]
+    raise TypeError(command)
+
+
+def _register(command: Register, appeal: Appeal) -> Sequence[Payload]:
+    if appeal.state is not None:
+        raise IllegalTransition("register", appeal.state)
+    return [command.facts]
+
+
+def _answer(command: Answer, appeal: Appeal) -> Sequence[Payload]:
+    _only_before_dispatch("answer", appeal, command.seen)
+    if appeal.kind is not Kind.CONSULT:
+        raise Refused("NOT_A_CONSULTATION", "only a consultation can be answered at once (Regulation Art 11)")
+    return [AppealAnsweredDirectly(text=command.text, knowledge_id=command.knowledge_id)]
+
+
+def _redirect(command: Redirect, appeal: Appeal) -> Sequence[Payload]:
+    _only_before_dispatch("redirect", appeal, command.seen)
+    return [AppealRedirected(route=command.route, reason=command.reason, target=command.target)]
+
+
+def _merge(command: Merge, appeal: Appeal) -> Sequence[Payload]:
+    _only_before_dispatch("merge", appeal, command.seen)
+    if command.target == appeal:
+        raise Refused("MERGE_INTO_ITSELF", "an appeal cannot be merged into itself")
+    if command.target.state is None:
+        raise Refused("MERGE_TARGET_MISSING", "the appeal to merge into does not exist")
+    if command.target.state is CaseState.MERGED:
+        raise Refused("MERGE_TARGET_MERGED", "the appeal to merge into has itself been merged")
+    if command.target.appellant_ref != appeal.appellant_ref:
+        raise Refused("DIFFERENT_APPELLANT", "only appeals of one appellant are merged; others keep their own answer")
+    return [AppealMerged(into=command.into, reason=command.reason)]
+
+
+def _withdraw(command: Withdraw, appeal: Appeal) -> Sequence[Payload]:
+    if appeal.ended:
+        raise IllegalTransition("withdraw", str(appeal.state))
+    return [AppealWithdrawn(reason=command.reason)]
+
+
+def _only_before_dispatch(name: str, appeal: Appeal, seen: CaseState) -> None:
+    if appeal.state is not CaseState.REGISTERED:
+        raise IllegalTransition(name, str(appeal.state))
+    if seen is not CaseState.REGISTERED:
+        raise IllegalTransition(name, seen)
+
+
+_ENDS: dict[type[Payload], CaseState] = {
+    AppealAnsweredDirectly: CaseState.ANSWERED,
+    AppealRedirected: CaseState.REDIRECTED,
+    AppealMerged: CaseState.MERGED,
+    AppealWithdrawn: CaseState.WITHDRAWN,
+    AppealClosed: CaseState.CLOSED,
+}
+
+
+def evolve(appeal: Appeal, event: Payload) -> Appeal:
+    if isinstance(event, AppealRegistered):
+        return Appeal(
+            state=CaseState.REGISTERED,
+            ticket_no=event.ticket_no,
+            kind=event.kind,
+            appellant_ref=event.appellant.ref,
+            client=event.client,
+            tracking_hash=event.tracking_hash,
+        )
+    return replace(appeal, state=_ENDS.get(type(event), appeal.state))
+
+
+APPEAL = Decider("appeal", Appeal(), decide, evolve)

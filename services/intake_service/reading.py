@@ -1,0 +1,137 @@
+"""Answering questions about cases: from the views, with personal texts opened only for whom they are due."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import RowMapping, and_, or_, select
+from sqlalchemy.sql import Select
+
+from services.intake_service.appeal import APPEAL, Appeal
+from services.intake_service.contact import masked_name, masked_phone
+from services.intake_service.views import CASES, SEPARATOR, STORY
+from shared.contracts.envelope import rfc3339
+from shared.contracts.upcasters import payload_of
+from shared.engine.decider import NotYours
+from shared.engine.runtime import Running
+from shared.eventlog.sealing import sealed_refs, unseal_data
+from shared.web.identity import Ownership, Principal, Reach, Scope
+
+REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
+PLAIN = ("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency", "lead_unit")
+PLAIN += ("lead_unit_name", "cc_district", "merged_into", "version")
+TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
+NEVER_SHOWN = ("appellant", "tracking_hash")
+
+
+def ownership(row: RowMapping) -> Ownership:
+    """Whose case this is."""
+    units = frozenset(unit for unit in (row["lead_unit"],) if unit)
+    return Ownership(units, row["cc_district"] or row["district"], row["client"])
+
+
+async def case_row(running: Running, appeal_id: str) -> RowMapping:
+    """The case's row. Raises NotYours when there is none."""
+    return await _one(running, select(CASES).where(CASES.c.appeal_id == appeal_id))
+
+
+async def case_by_ticket(running: Running, ticket_no: str) -> RowMapping:
+    """The case's row by ticket number. Raises NotYours when there is none."""
+    return await _one(running, select(CASES).where(CASES.c.ticket_no == ticket_no))
+
+
+async def _one(running: Running, query: Select[Any]) -> RowMapping:
+    async with running.reads.connect() as connection:
+        row = (await connection.execute(query)).mappings().first()
+    if row is None or row["state"] is None:
+        raise NotYours
+    return row
+
+
+def summary(row: RowMapping) -> dict[str, Any]:
+    """A case as lists show it: codes and times, nothing personal."""
+    item: dict[str, Any] = {name: row[name] for name in PLAIN}
+    item |= {name: row[name] and rfc3339(row[name]) for name in TIMES}
+    item |= {"category_path": _split(row["category"]), "tags": _split(row["tags"]), "round": row["routing_round"] or 0}
+    return item
+
+
+async def whole_case(running: Running, row: RowMapping, principal: Principal) -> dict[str, Any]:
+    """The case with its texts and its story, as this caller may see it."""
+    story = await _story(running, row["appeal_id"])
+    await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
+    opened = [_opened(running, event) for event in story]
+    facts = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
+    item = summary(row)
+    item |= {name: facts.get(name) for name in ("title", "content", "source_ref", "relates_to")}
+    item |= {"location": facts.get("place"), "appellant": _appellant(facts.get("appellant"), row, principal)}
+    item |= {"assessment": orjson.loads(row["assessment"]) if row["assessment"] else None}
+    return item | {"timeline": [_told(event) for event in opened]}
+
+
+async def _story(running: Running, appeal_id: str) -> list[dict[str, Any]]:
+    query = select(STORY).where(STORY.c.appeal_id == appeal_id).order_by(STORY.c.time, STORY.c.event_id)
+    async with running.reads.connect() as connection:
+        rows = (await connection.execute(query)).mappings().all()
+    return [{**row, "data": orjson.loads(row["data"]), "actor": orjson.loads(row["actor"])} for row in rows]
+
+
+def _opened(running: Running, event: dict[str, Any]) -> dict[str, Any]:
+    place = f"{event['stream']}/{event['event_id']}"
+    return {**event, "data": unseal_data(running.keyring, event["type"], event["data"], place)}
+
+
+def _told(event: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "service": event["service"],
+        "type": event["type"],
+        "time": rfc3339(event["time"]),
+        "version": event["version"],
+        "actor": {name: event["actor"].get(name) for name in ("role", "unit_id")},
+        "data": {name: value for name, value in event["data"].items() if name not in NEVER_SHOWN},
+    }
+
+
+def _appellant(facts: dict[str, Any] | None, row: RowMapping, principal: Principal) -> dict[str, Any] | None:
+    """Masked; and nothing but the type for a unit when the identity is to be hidden from it."""
+    if facts is None:
+        return None
+    shown = {"type": facts["type"], "confidential": facts["confidential"], "anonymous": facts["anonymous"]}
+    if row["identity_hidden"] and principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}:
+        return shown | {"hidden": True}
+    return shown | {"name": masked_name(facts.get("name")), "phone": masked_phone(facts.get("phone"))}
+
+
+def _split(joined: str | None) -> list[str]:
+    return joined.split(SEPARATOR) if joined else []
+
+
+def in_reach(principal: Principal) -> Any:
+    """The rows that a caller may list, as SQL."""
+    match principal.reach(Scope.READ):
+        case Reach.ALL:
+            return CASES.c.state.is_not(None)
+        case Reach.DISTRICT:
+            mine = or_(CASES.c.cc_district == principal.district, CASES.c.district == principal.district)
+            return and_(CASES.c.state.is_not(None), mine)
+        case Reach.UNIT:
+            return and_(CASES.c.state.is_not(None), CASES.c.lead_unit == principal.unit_id)
+        case Reach.OWN:
+            return and_(CASES.c.state.is_not(None), CASES.c.client == principal.sub)
+
+
+def page_of(principal: Principal, conditions: Sequence[Any], after: list[Any] | None, limit: int) -> Select[Any]:
+    """Newest change first, from a cursor on; one row more than asked tells whether there is a next page."""
+    query = select(CASES).where(in_reach(principal), *conditions)
+    if after is not None:
+        earlier = and_(CASES.c.updated_at == after[0], CASES.c.appeal_id < after[1])
+        query = query.where(or_(CASES.c.updated_at < after[0], earlier))
+    return query.order_by(CASES.c.updated_at.desc(), CASES.c.appeal_id.desc()).limit(limit + 1)
+
+
+async def load_appeal(running: Running, appeal_id: str) -> Appeal:
+    """The appeal's own state, straight from the log."""
+    recorded = await running.log.read_stream(APPEAL.stream(appeal_id))
+    return APPEAL.fold([payload_of(event.envelope.type, event.envelope.data) for event in recorded])

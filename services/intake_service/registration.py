@@ -1,0 +1,152 @@
+"""From a request to the facts of a registration: ticket number, tracking code, pseudonym, what the channel must bring."""
+
+from __future__ import annotations
+
+import tomllib
+from base64 import b32encode
+from datetime import datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Self
+
+import asyncpg
+from pydantic import Field, StringConstraints, model_validator
+
+from services.intake_service.contact import pseudonym
+from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Urgency
+from shared.contracts.intake import AppealRegistered, Appellant, Place
+from shared.engine.decider import Refused
+from shared.engine.ids import Ids
+from shared.web.fields import Body, Label, Moment, ShortText, Text, Uuid
+
+_CHANNELS = tomllib.loads((Path(__file__).parent / "data" / "channels.toml").read_text(encoding="utf-8"))
+TRACKING_BYTES = 20
+CLOCK_SKEW = timedelta(minutes=5)
+TICKET_BLOCK = 1000
+"""As many numbers as the sequence gives at a time."""
+
+Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9][0-9 \-]{2,30}$")]
+Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")]
+SourceRef = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$")]
+
+
+class LocationBody(Body):
+    """Where it is. District and township: division code or name."""
+
+    address: ShortText | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)] | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)] | None = None
+    datum: Datum | None = None
+    district: Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"\S")] | None = None
+    township: Annotated[str, StringConstraints(min_length=1, max_length=40, pattern=r"\S")] | None = None
+    site: Label | None = None
+
+    @model_validator(mode="after")
+    def _both_coordinates(self) -> Self:
+        if (self.longitude is None) != (self.latitude is None):
+            raise ValueError("longitude and latitude belong together")
+        return self
+
+
+class AppellantBody(Body):
+    """Who appeals."""
+
+    type: AppellantType = AppellantType.PERSON
+    name: Label | None = None
+    phone: Phone | None = None
+    email: Email | None = None
+    confidential: bool = False
+    anonymous: bool = False
+
+
+class AppealBody(Body):
+    """What `POST /intake/v1/appeals` takes."""
+
+    kind: Kind
+    channel: Channel
+    content: Text
+    title: Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"\S")] | None = None
+    raised_at: Moment | None = None
+    category_path: Annotated[tuple[Label, ...], Field(max_length=5)] = ()
+    tags: Annotated[tuple[Label, ...], Field(max_length=20)] = ()
+    urgency: Urgency | None = None
+    location: LocationBody | None = None
+    appellant: AppellantBody
+    source_ref: SourceRef | None = None
+    relates_to: Uuid | None = None
+
+
+class Tickets:
+    """Ticket numbers: blocks from a database sequence, so that they are never given twice and cost nothing."""
+
+    def __init__(self) -> None:
+        self._next, self._end = 0, 0
+
+    async def number(self, pool: asyncpg.Pool, now: datetime) -> str:
+        if self._next == self._end:
+            start = await pool.fetchval("SELECT nextval('ticket_numbers')")
+            self._next, self._end = start, start + TICKET_BLOCK
+        number, self._next = self._next, self._next + 1
+        return f"{now:%Y%m%d}-{number:07d}"
+
+
+def new_tracking_code(ids: Ids) -> str:
+    """160 random bits, in four groups that can be read out over the phone."""
+    text = b32encode(ids.random_bytes(TRACKING_BYTES)).decode()
+    return "-".join(text[start : start + 8] for start in range(0, len(text), 8))
+
+
+def hash_of(tracking_code: str) -> str:
+    """What is kept of a tracking code: it has enough randomness for a plain hash."""
+    return sha256(tracking_code.strip().upper().encode()).hexdigest()
+
+
+def facts_of(
+    body: AppealBody, *, ticket_no: str, tracking_code: str, client: str, now: datetime, index_key: bytes, ids: Ids
+) -> AppealRegistered:
+    """The event that this request amounts to. Raises Refused when the channel asks for more than was brought."""
+    who = body.appellant
+    if _CHANNELS["contact_required"][body.channel] and not (who.anonymous or who.phone or who.email):
+        raise Refused("CONTACT_MISSING", f"channel {body.channel} needs a phone number or e-mail, or anonymous: true")
+    if body.raised_at is not None and body.raised_at > now + CLOCK_SKEW:
+        raise Refused("RAISED_IN_FUTURE", "raised_at lies in the future")
+    ref = None if who.anonymous else pseudonym(index_key, who.phone, who.email)
+    return AppealRegistered(
+        ticket_no=ticket_no,
+        kind=body.kind,
+        channel=body.channel,
+        title=body.title,
+        content=body.content,
+        raised_at=body.raised_at or now,
+        category_path=body.category_path,
+        tags=body.tags,
+        urgency=body.urgency,
+        place=_place(body.location),
+        appellant=Appellant(
+            ref=ref or "a" + ids.random_bytes(16).hex(),
+            type=who.type,
+            confidential=who.confidential,
+            anonymous=who.anonymous,
+            name=who.name,
+            phone=who.phone,
+            email=who.email,
+        ),
+        tracking_hash=hash_of(tracking_code),
+        client=client,
+        source_ref=body.source_ref,
+        relates_to=body.relates_to,
+    )
+
+
+def _place(location: LocationBody | None) -> Place:
+    if location is None:
+        return Place()
+    return Place(
+        district=location.district,
+        township=location.township,
+        address=location.address,
+        site=location.site,
+        longitude=None if location.longitude is None else f"{location.longitude:.6f}",
+        latitude=None if location.latitude is None else f"{location.latitude:.6f}",
+        datum=None if location.longitude is None else location.datum or Datum.WGS84,
+    )

@@ -1,0 +1,293 @@
+"""Routing over HTTP: proposals, orders and worklists, the organisation tree and the catalogue. Contract section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field, StringConstraints
+from sqlalchemy import RowMapping, Table, and_, or_, select
+from starlette.responses import JSONResponse, Response
+
+from services.routing_service.directory import read_directory
+from services.routing_service.limits import shipped_limits
+from services.routing_service.order import ORDER, DispatchByHand, Order, Sign
+from services.routing_service.unit import CATALOGUE, UNIT, DraftCatalogue, KeepUnit, PublishCatalogue
+from services.routing_service.views import CATALOGUES, ORDERS, UNITS
+from shared.contracts.codes import CaseState, UnitType, Urgency
+from shared.contracts.envelope import rfc3339
+from shared.contracts.routing import Rule, UnitRegistered
+from shared.engine.decider import NotYours
+from shared.engine.execute import Intention
+from shared.web.app import Api, Asking, reads
+from shared.web.commands import Call, CommandRoute, Plan, state_and_version
+from shared.web.fields import Body, Code, Label, Moment, ShortText
+from shared.web.identity import Ownership, Principal, Reach, Scope
+from shared.web.paging import Cursor, Limit, next_cursor, read_cursor
+from shared.web.preconditions import etag
+from shared.web.problems import Problem
+
+router = APIRouter()
+CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
+CanReadReference = Annotated[Asking, Depends(reads(Scope.READ_REFERENCE))]
+Words = Annotated[tuple[Label, ...], Field(max_length=200)]
+
+
+class DispatchBody(Body):
+    """Which unit, and why when the catalogue does not propose it."""
+
+    unit_id: Code
+    reason: ShortText | None = None
+    tier: Urgency | None = None
+    cc_district: Code | None = None
+
+
+class NoBody(Body):
+    """Nothing needs to be said."""
+
+
+class UnitBody(Body):
+    """A unit's entry in the tree."""
+
+    unit_id: Code
+    name: Label
+    name_en: Annotated[str, StringConstraints(max_length=200)] = ""
+    unit_type: UnitType
+    parent_id: Code | None = None
+    aliases: Words = ()
+
+
+class RuleBody(Body):
+    """One line of the 派单目录."""
+
+    id: Code
+    name: Label
+    categories: Words = ()
+    keywords: Words = ()
+    unless: Words = ()
+    duty: Code
+    tier: Urgency = Urgency.GENERAL
+    basis: ShortText
+
+
+class CatalogueBody(Body):
+    """A version of the catalogue, to be published later."""
+
+    version: Code
+    source: ShortText
+    rules: Annotated[tuple[RuleBody, ...], Field(min_length=1, max_length=5000)]
+
+
+class PublishBody(Body):
+    """From when on."""
+
+    effective_from: Moment | None = None
+
+
+async def dispatch(call: Call[DispatchBody]) -> Plan:
+    """派单 by hand."""
+    body = call.body
+    async with call.running.pool.acquire() as connection:
+        directory = await read_directory(connection, call.now)
+    if (unit := directory.unit(body.unit_id)) is None:
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/unit_id", "message": "there is no such unit"}])
+    command = DispatchByHand(
+        at=call.now, actor=call.actor, unit=unit, tier=body.tier, cc_district=body.cc_district, reason=body.reason,
+        limits=shipped_limits(),
+    )  # fmt: skip
+    return _plan(call, command)
+
+
+async def sign(call: Call[NoBody]) -> Plan:
+    """签收 by the receiving unit."""
+    return _plan(call, Sign(at=call.now, actor=call.actor, unit_id=call.principal.unit_id))
+
+
+def _plan(call: Call[Any], command: Any) -> Plan:
+    guard = call.may_touch(_ownership)
+    intention = Intention(ORDER, call.subject, command, sealed_for=lambda order: order.appellant_ref, guard=guard)
+    return Plan(intention, state_and_version)
+
+
+def _ownership(order: Order) -> Ownership:
+    if order.dispatch is None:
+        return Ownership()
+    return Ownership(frozenset({order.dispatch.lead_unit}), order.dispatch.cc_district)
+
+
+async def keep_unit(call: Call[UnitBody]) -> Plan:
+    """Enter a unit in the tree, or replace its entry."""
+    entry = UnitRegistered(**call.body.model_dump())
+    command = KeepUnit(at=call.now, actor=call.actor, entry=entry)
+    return Plan(Intention(UNIT, entry.unit_id, command), state_and_version)
+
+
+async def draft_catalogue(call: Call[CatalogueBody]) -> Plan:
+    """Write a version of the catalogue down."""
+    rules = tuple(Rule(**rule.model_dump()) for rule in call.body.rules)
+    command = DraftCatalogue(
+        at=call.now, actor=call.actor, version=call.body.version, source=call.body.source, rules=rules
+    )
+    return Plan(Intention(CATALOGUE, call.body.version, command), state_and_version)
+
+
+async def publish_catalogue(call: Call[PublishBody]) -> Plan:
+    """Let a drafted version come into force."""
+    effective = call.body.effective_from or call.now
+    command = PublishCatalogue(at=call.now, actor=call.actor, version=call.subject, effective_from=effective)
+    return Plan(Intention(CATALOGUE, call.subject, command), state_and_version)
+
+
+def order_of(row: RowMapping) -> dict[str, Any]:
+    """The shape that the contract fixes (section 9)."""
+    plain = ("appeal_id", "state", "lead_unit", "cc_district", "tier", "round", "catalogue_version", "rule_id")
+    order: dict[str, Any] = {name: row[name] for name in (*plain, "model_version", "version")}
+    order |= {name: row[name] and rfc3339(row[name]) for name in ("dispatched_at", "due_at", "updated_at")}
+    derivation = orjson.loads(row["due_derivation"]) if row["due_derivation"] else None
+    return order | {"co_units": [], "due_derivation": derivation, "ticket_no": row["ticket_no"]}
+
+
+async def _order(asking: Asking, appeal_id: str) -> RowMapping:
+    async with asking.running.reads.connect() as connection:
+        row = (await connection.execute(select(ORDERS).where(ORDERS.c.appeal_id == appeal_id))).mappings().first()
+    owned = Ownership(frozenset({row["lead_unit"]} - {None}), row["cc_district"]) if row else Ownership()
+    if row is None or not asking.principal.can_see(asking.scope, owned):
+        raise NotYours
+    return row
+
+
+@router.get("/v1/orders/{appeal_id}", summary="An order")
+async def get_order(appeal_id: str, asking: CanRead) -> Response:
+    """Who leads, until when, by which rule."""
+    row = await _order(asking, appeal_id)
+    return JSONResponse(order_of(row), headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
+
+
+@router.get("/v1/orders/{appeal_id}/proposals", summary="Who could be responsible, and why")
+async def get_proposals(appeal_id: str, asking: CanRead) -> Response:
+    """Ranked units as they were proposed when the appeal came in."""
+    row = await _order(asking, appeal_id)
+    keep = ("unit_id", "name", "confidence", "why", "rule_id", "tier", "cc_district")
+    items = [{name: candidate.get(name) for name in keep} for candidate in orjson.loads(row["candidates"] or "[]")]
+    versions = {name: row[name] for name in ("catalogue_version", "model_version")}
+    return JSONResponse({"items": items} | versions)
+
+
+@router.get("/v1/orders", summary="A unit's worklist, soonest due first")
+async def list_orders(
+    asking: CanRead,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    unit_id: Annotated[str | None, Query(max_length=64)] = None,
+    state: CaseState | None = None,
+    due_before: datetime | None = None,
+    updated_after: datetime | None = None,
+    updated_before: datetime | None = None,
+) -> Response:
+    """Within the caller's reach. Orders that wait for a dispatcher have no due time and come last."""
+    conditions = [_in_reach(asking.principal)]
+    conditions += [ORDERS.c.lead_unit == unit_id] if unit_id else []
+    conditions += [ORDERS.c.state == str(state)] if state else []
+    moments = ((ORDERS.c.due_at.__lt__, due_before), (ORDERS.c.updated_at.__ge__, updated_after))
+    for compare, moment in (*moments, (ORDERS.c.updated_at.__lt__, updated_before)):
+        if moment is not None:
+            conditions.append(compare(_with_zone(moment)))
+    key, what = asking.running.secrets.index, f"orders:{asking.principal.sub}:{unit_id}:{state}:{due_before}"
+    after = read_cursor(key, what, cursor)
+    if after is not None:
+        conditions.append(_after(after))
+    query = select(ORDERS).where(*conditions).order_by(ORDERS.c.due_at.nulls_last(), ORDERS.c.appeal_id)
+    async with asking.running.reads.connect() as connection:
+        rows = (await connection.execute(query.limit(limit + 1))).mappings().all()
+    last = rows[limit - 1] if len(rows) > limit else None
+    following = last and next_cursor(key, what, [last["due_at"] and last["due_at"].isoformat(), last["appeal_id"]])
+    return JSONResponse({"items": [order_of(row) for row in rows[:limit]], "next_cursor": following})
+
+
+def _after(after: list[Any]) -> Any:
+    if after[0] is None:
+        return and_(ORDERS.c.due_at.is_(None), ORDERS.c.appeal_id > after[1])
+    due = datetime.fromisoformat(after[0])
+    later = and_(ORDERS.c.due_at == due, ORDERS.c.appeal_id > after[1])
+    return or_(ORDERS.c.due_at > due, later, ORDERS.c.due_at.is_(None))
+
+
+def _with_zone(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise Problem("VALIDATION_FAILED", "times need an offset, e.g. 2026-11-23T08:00:00+08:00")
+    return moment
+
+
+def _in_reach(principal: Principal) -> Any:
+    match principal.reach(Scope.READ):
+        case Reach.ALL:
+            return ORDERS.c.state.is_not(None)
+        case Reach.DISTRICT:
+            return or_(ORDERS.c.cc_district == principal.district, ORDERS.c.lead_unit == principal.unit_id)
+        case _:
+            return ORDERS.c.lead_unit == principal.unit_id
+
+
+@router.get("/v1/units", summary="The organisation tree")
+async def list_units(
+    asking: CanReadReference,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    unit_type: UnitType | None = None,
+    parent_id: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
+    """Units by id."""
+    conditions = [UNITS.c.unit_type == str(unit_type)] if unit_type else []
+    conditions += [UNITS.c.parent_id == parent_id] if parent_id else []
+    rows, following = await _by_key(asking, UNITS, f"units:{unit_type}:{parent_id}", conditions, cursor, limit)
+    return JSONResponse({"items": [_unit(row) for row in rows], "next_cursor": following})
+
+
+@router.get("/v1/catalogue/versions", summary="The versions of the 派单目录")
+async def list_catalogues(asking: CanReadReference, limit: Limit = 50, cursor: Cursor = None) -> Response:
+    """Each with its rules."""
+    rows, following = await _by_key(asking, CATALOGUES, "catalogues", [], cursor, limit)
+    items = [
+        {"version": row["catalogue_version"], "state": row["state"], "source": row["source"]}
+        | {"effective_from": row["effective_from"] and rfc3339(row["effective_from"]), "rules": orjson.loads(row["rules"])}
+        for row in rows
+    ]
+    return JSONResponse({"items": items, "next_cursor": following})
+
+
+async def _by_key(
+    asking: Asking, table: Table, what: str, conditions: Sequence[Any], cursor: str | None, limit: int
+) -> tuple[Sequence[RowMapping], str | None]:
+    column = next(iter(table.primary_key.columns))
+    key = asking.running.secrets.index
+    after = read_cursor(key, what, cursor)
+    query = select(table).where(*conditions, *([column > after[0]] if after else [])).order_by(column).limit(limit + 1)
+    async with asking.running.reads.connect() as connection:
+        rows = (await connection.execute(query)).mappings().all()
+    following = next_cursor(key, what, [rows[limit - 1][column.name]]) if len(rows) > limit else None
+    return rows[:limit], following
+
+
+def _unit(row: RowMapping) -> dict[str, Any]:
+    plain = {name: row[name] for name in ("unit_id", "name", "name_en", "unit_type", "parent_id", "version")}
+    return plain | {"aliases": orjson.loads(row["aliases"])}
+
+
+_ORDER = "/v1/orders/{appeal_id}"
+COMMANDS = (
+    CommandRoute(f"{_ORDER}/dispatch", DispatchBody, Scope.DISPATCH, dispatch, "Dispatch by hand"),
+    CommandRoute(f"{_ORDER}/sign", NoBody, Scope.HANDLE, sign, "Sign for an order"),
+    CommandRoute("/v1/units", UnitBody, Scope.KEEP_UNITS, keep_unit, "Enter or replace a unit", subject="", method="PUT"),
+    CommandRoute(
+        "/v1/catalogue/versions", CatalogueBody, Scope.KEEP_CATALOGUE, draft_catalogue, "Draft a catalogue", 201, ""
+    ),
+    CommandRoute(
+        "/v1/catalogue/versions/{version}/publish", PublishBody, Scope.KEEP_CATALOGUE, publish_catalogue,
+        "Publish a catalogue", subject="version",
+    ),
+)  # fmt: skip
+
+API = Api("Jiesu routing 精准派单", router, COMMANDS)

@@ -1,0 +1,8 @@
+"""Scoring, put together: 三率考核, every promise measured."""
+
+from services.scoring_service.founding import found
+from services.scoring_service.reactions import REACTIONS
+from services.scoring_service.views import VIEWS
+from shared.engine.runtime import Service
+
+SERVICE = Service("scoring", REACTIONS, VIEWS, founding=found)

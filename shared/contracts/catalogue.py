@@ -1,0 +1,64 @@
+"""Who owns every event and who reads it. Types, subscriptions, diagrams and contract tests derive from this table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.contracts import feedback, intake, routing, scoring
+from shared.contracts.envelope import Payload, ServiceName
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One event: its payload, and the services whose reactions or views read it."""
+
+    payload: type[Payload]
+    readers: tuple[ServiceName, ...]
+
+    @property
+    def owner(self) -> ServiceName:
+        return self.payload.OF
+
+    @property
+    def type(self) -> str:
+        return self.payload.event_type()
+
+
+def _read_by(*readers: ServiceName) -> tuple[ServiceName, ...]:
+    return readers
+
+
+_TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
+    (intake.AppealRegistered, _read_by("intake", "routing")),
+    (intake.AppealAnsweredDirectly, _read_by("intake", "routing", "feedback")),
+    (intake.AppealRedirected, _read_by("intake", "routing", "feedback")),
+    (intake.AppealMerged, _read_by("intake", "routing", "feedback", "scoring")),
+    (intake.AppealWithdrawn, _read_by("intake", "routing", "feedback", "scoring")),
+    (intake.AppealClosed, _read_by("intake", "routing")),
+    (routing.UnitRegistered, _read_by("routing", "scoring")),
+    (routing.UnitChanged, _read_by("routing", "scoring")),
+    (routing.CatalogueDrafted, _read_by("routing")),
+    (routing.CataloguePublished, _read_by("routing")),
+    (routing.OrderProposed, _read_by("intake", "routing")),
+    (routing.OrderDispatched, _read_by("intake", "routing", "feedback", "scoring")),
+    (routing.OrderSigned, _read_by("intake", "routing", "feedback")),
+    (routing.SignOverdue, _read_by("intake", "routing")),
+    (routing.HandlingCompleted, _read_by("intake", "routing")),
+    (routing.HandlingLimitExpired, _read_by("intake", "routing", "feedback")),
+    (routing.OrderEnded, _read_by("intake", "routing")),
+    (feedback.CaseOpened, _read_by("intake", "feedback")),
+    (feedback.CaseSigned, _read_by("intake", "feedback")),
+    (feedback.AppellantContacted, _read_by("intake", "feedback")),
+    (feedback.FeedbackGiven, _read_by("intake", "feedback")),
+    (feedback.CallbackScheduled, _read_by("intake", "routing", "feedback")),
+    (feedback.CallbackAttempted, _read_by("intake", "feedback")),
+    (feedback.CallbackRecorded, _read_by("intake", "feedback", "scoring")),
+    (feedback.CallbackInvalidated, _read_by("intake", "feedback", "scoring")),
+    (feedback.ReworkRequested, _read_by("intake", "routing", "feedback")),
+    (feedback.CaseEnded, _read_by("intake", "feedback")),
+    (scoring.AssessmentRecorded, _read_by("intake", "scoring")),
+    (scoring.PolicyDrafted, _read_by("scoring")),
+    (scoring.PolicyActivated, _read_by("scoring")),
+)
+
+CATALOGUE: dict[str, EventType] = {payload.event_type(): EventType(payload, readers) for payload, readers in _TABLE}

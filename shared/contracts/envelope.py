@@ -1,0 +1,129 @@
+"""The envelope that every event travels in, and the few value types all payloads share.
+
+An event is a JSON object with CloudEvents 1.0 attribute names. Its canonical bytes (RFC 8785) are what is stored,
+hashed, proven and published; nothing outside these bytes is part of the record.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any, ClassVar, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+BEIJING = timezone(timedelta(hours=8), "+08:00")
+"""A fixed offset on purpose: the tz database gives Asia/Shanghai +09:00 in the summers of 1986-1991."""
+
+ServiceName = Literal["intake", "routing", "feedback", "scoring"]
+
+
+def rfc3339(moment: datetime) -> str:
+    """The one way a time is written: RFC 3339, milliseconds, +08:00."""
+    return moment.astimezone(BEIJING).isoformat(timespec="milliseconds")
+
+
+Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+
+
+class Sealed(BaseModel):
+    """A personal text as the log keeps it: AES-256-GCM under the subject's own key (see eventlog/sealing.py)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    key: str
+    ct: str
+
+
+class PersonalMark:
+    """Annotation: this field says something about a person and never reaches the log, a topic or a line in clear."""
+
+
+Personal = Annotated[str | Sealed, PersonalMark()]
+
+
+class Payload(BaseModel):
+    """What happened, in the past tense. Unknown fields are refused on write and ignored on read."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    VERSION: ClassVar[int] = 1
+    OF: ClassVar[ServiceName]
+
+    @classmethod
+    def event_type(cls) -> str:
+        """E.g. cn.gov.appeals.intake.appeal-registered.v1"""
+        kebab = re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+        return f"cn.gov.appeals.{cls.OF}.{kebab}.v{cls.VERSION}"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who caused an event: a role, the unit that the person acted for, and the account (never a name)."""
+
+    role: str
+    unit_id: str | None = None
+    sub: str | None = None
+
+    def as_json(self) -> dict[str, str]:
+        pairs = (("role", self.role), ("unit_id", self.unit_id), ("sub", self.sub))
+        return {name: value for name, value in pairs if value is not None}
+
+
+SYSTEM = Actor("SYSTEM")
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One event, decoded. `data` is the payload as JSON, brought to its newest version by the upcasters."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    stream: str
+    version: int
+    time: datetime
+    actor: Actor
+    correlation: str
+    causation: str | None
+    data: dict[str, Any]
+
+    @property
+    def service(self) -> str:
+        return self.source.rsplit("/", 1)[-1]
+
+    def as_json(self) -> dict[str, Any]:
+        body = {
+            "id": self.id,
+            "source": self.source,
+            "type": self.type,
+            "subject": self.subject,
+            "stream": self.stream,
+            "version": self.version,
+            "time": rfc3339(self.time),
+            "actor": self.actor.as_json(),
+            "correlation": self.correlation,
+            "data": self.data,
+        }
+        if self.causation is not None:
+            body["causation"] = self.causation
+        return body
+
+
+def decode_envelope(body: bytes) -> Envelope:
+    """The inverse of the canonical bytes; raises ValueError or KeyError when they are not an event."""
+    raw = orjson.loads(body)
+    return Envelope(
+        id=raw["id"],
+        source=raw["source"],
+        type=raw["type"],
+        subject=raw["subject"],
+        stream=raw["stream"],
+        version=raw["version"],
+        time=datetime.fromisoformat(raw["time"]),
+        actor=Actor(**raw["actor"]),
+        correlation=raw["correlation"],
+        causation=raw.get("causation"),
+        data=raw["data"],
+    )

@@ -1,0 +1,95 @@
+"""What intake can say has happened: an appeal arrived, and how it left our hands."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Route, Urgency
+from shared.contracts.envelope import Instant, Payload, Personal, ServiceName
+
+
+class _Intake(Payload):
+    OF: ClassVar[ServiceName] = "intake"
+
+
+class Place(BaseModel):
+    """Where it is. District and township are division codes; everything finer can point at a home and is sealed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    district: str | None = None
+    township: str | None = None
+    address: Personal | None = None
+    site: Personal | None = None
+    longitude: Personal | None = None
+    latitude: Personal | None = None
+    datum: Datum | None = None
+
+
+class Appellant(BaseModel):
+    """Who appeals. `ref` is a pseudonym: the same contact always gets the same one, and it names the sealing key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    ref: str
+    type: AppellantType = AppellantType.PERSON
+    confidential: bool = False
+    anonymous: bool = False
+    name: Personal | None = None
+    phone: Personal | None = None
+    email: Personal | None = None
+
+
+class AppealRegistered(_Intake):
+    """受理. Regulation Art 10: time, matter and contact are on record."""
+
+    ticket_no: str
+    kind: Kind
+    channel: Channel
+    title: Personal | None = None
+    content: Personal
+    raised_at: Instant
+    category_path: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    urgency: Urgency | None = None
+    place: Place
+    appellant: Appellant
+    tracking_hash: str
+    client: str
+    source_ref: str | None = None
+    relates_to: str | None = None
+
+
+class AppealAnsweredDirectly(_Intake):
+    """A consultation was answered at once. Art 11 ¶1."""
+
+    text: Personal
+    knowledge_id: str | None = None
+
+
+class AppealRedirected(_Intake):
+    """One of the six special routes was taken. Art 11 ¶3."""
+
+    route: Route
+    reason: Personal
+    target: str | None = None
+
+
+class AppealMerged(_Intake):
+    """并单: the same appellant, the same matter, nothing new. Art 11 ¶3(3)."""
+
+    into: str
+    reason: Personal
+
+
+class AppealWithdrawn(_Intake):
+    """The appellant took it back."""
+
+    reason: Personal | None = None
+
+
+class AppealClosed(_Intake):
+    """The callback has been recorded (or declared invalid) and nothing more is to be done."""
+
+    round: int
+    resolved: bool | None = None

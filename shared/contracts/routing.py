@@ -1,0 +1,162 @@
+"""What routing can say has happened: somebody became responsible, by which rule, until when."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.contracts.codes import CaseState, UnitType, Urgency
+from shared.contracts.envelope import Instant, Payload, Personal, ServiceName
+
+
+class _Routing(Payload):
+    OF: ClassVar[ServiceName] = "routing"
+
+
+class Candidate(BaseModel):
+    """One unit that could be responsible, and why."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    unit_id: str
+    name: str
+    confidence: str
+    why: tuple[str, ...]
+    rule_id: str | None = None
+    unit_type: UnitType
+    tier: Urgency
+    cc_district: str | None = None
+
+
+class Rule(BaseModel):
+    """One line of the 派单目录."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    id: str
+    name: str
+    categories: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    unless: tuple[str, ...] = ()
+    duty: str
+    tier: Urgency = Urgency.GENERAL
+    basis: str
+
+
+class Derivation(BaseModel):
+    """How a due time came about: the parts are enough to compute it again by hand."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    tier: Urgency
+    limit: str
+    calendar: Literal["NATURAL", "WORKING"]
+    clock_start: Literal["DISPATCH"]
+    started_at: Instant
+    policy: str
+    source: str
+
+
+class UnitRegistered(_Routing):
+    """An organisation entered the tree."""
+
+    unit_id: str
+    name: str
+    name_en: str
+    unit_type: UnitType
+    parent_id: str | None = None
+    aliases: tuple[str, ...] = ()
+
+
+class UnitChanged(UnitRegistered):
+    """An organisation's entry was replaced as a whole."""
+
+
+class CatalogueDrafted(_Routing):
+    """A version of the 派单目录 was written down. Art 11 ¶2: made jointly, adjusted dynamically."""
+
+    catalogue_version: str
+    source: str
+    rules: tuple[Rule, ...]
+
+
+class CataloguePublished(_Routing):
+    """A drafted version came into force."""
+
+    catalogue_version: str
+    effective_from: Instant
+
+
+class OrderProposed(_Routing):
+    """An appeal was read against catalogue and place. With no candidate good enough a dispatcher decides."""
+
+    ticket_no: str
+    kind: str
+    appellant_ref: str
+    identity_hidden: bool
+    registered_at: Instant
+    candidates: tuple[Candidate, ...]
+    automatic: bool
+    hold_until: Instant | None = None
+    urgency: Urgency | None = None
+    catalogue_version: str | None = None
+    model_version: str | None = None
+    limits_version: str
+
+
+class OrderDispatched(_Routing):
+    """派单. Art 12: straight to the unit, and a copy to the district when that unit is a street or town."""
+
+    ticket_no: str
+    appellant_ref: str
+    identity_hidden: bool
+    registered_at: Instant
+    lead_unit: str
+    lead_unit_name: str
+    unit_type: UnitType
+    cc_district: str | None = None
+    tier: Urgency
+    round: int
+    due_at: Instant
+    sign_due_at: Instant
+    due_derivation: Derivation
+    by_hand: bool
+    reason: Personal | None = None
+    catalogue_version: str | None = None
+    rule_id: str | None = None
+    model_version: str | None = None
+
+
+class OrderSigned(_Routing):
+    """签收 by the receiving unit."""
+
+    unit_id: str
+    round: int
+
+
+class SignOverdue(_Routing):
+    """The unit had not signed when the signing limit passed."""
+
+    unit_id: str
+    round: int
+    due_at: Instant
+
+
+class HandlingCompleted(_Routing):
+    """Both results were in before the limit: the clock of this round has stopped."""
+
+    round: int
+
+
+class HandlingLimitExpired(_Routing):
+    """The handling limit passed; the hotline must now call back. Art 23."""
+
+    unit_id: str
+    round: int
+    due_at: Instant
+
+
+class OrderEnded(_Routing):
+    """Nothing is left to do for the unit: the appeal was closed, withdrawn, answered, redirected or merged."""
+
+    outcome: CaseState
+
+

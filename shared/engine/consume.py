@@ -1,0 +1,163 @@
+"""How events of a neighbour take effect here exactly once.
+
+A consumer owns one cursor row per source partition. The row is locked first and advanced in the transaction that holds
+the effect, so a repeat is recognised for ever by `position <= sequence`, two processes never do the same work, and a
+hole (`position > sequence + 1`) stops the consumer instead of being skipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import asyncpg
+import structlog
+
+from shared.engine.telemetry import CONSUMED, CONSUMER_STOPPED
+from shared.eventlog.log import LogUnavailable, Recorded, WrongVersion
+from shared.eventlog.postgres import LOST, Connection
+from shared.messaging.bus import Batch, Bus, Subscription
+
+LOCK_CURSOR = """
+    SELECT sequence FROM cursors WHERE consumer = $1 AND source = $2 AND partition = $3 FOR UPDATE"""
+OPEN_CURSORS = """
+    INSERT INTO cursors (consumer, source, partition) SELECT $1, $2, generate_series(0, $3::int - 1)
+    ON CONFLICT DO NOTHING"""
+READ_CURSORS = "SELECT partition, sequence FROM cursors WHERE consumer = $1 AND source = $2"
+ADVANCE_CURSOR = """
+    UPDATE cursors SET sequence = $4 WHERE consumer = $1 AND source = $2 AND partition = $3"""
+
+RETRY_PAUSE_SECONDS = 0.05
+LONGEST_PAUSE_SECONDS = 5.0
+TRANSIENT = (
+    *LOST,
+    WrongVersion,
+    LogUnavailable,
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+)
+"""Worth trying again as it is: the partition waits."""
+
+Handler = Callable[[Connection, Sequence[Recorded]], Awaitable[None]]
+log = structlog.get_logger()
+
+
+def _quiet() -> None:
+    """Nobody needs to be told."""
+
+
+class Hole(Exception):
+    """The bus jumped over events that were never seen; nothing more is consumed until an operator has looked."""
+
+
+class Retired(Exception):
+    """The cursor rows of this consumer are gone: another generation of the view has taken over."""
+
+
+class Consumer:
+    """One handler on one source. `run` returns only when the consumer is retired; it raises when it must stop."""
+
+    def __init__(
+        self, name: str, source: str, bus: Bus, pool: asyncpg.Pool, handler: Handler, on_commit: Callable[[], None] = _quiet
+    ) -> None:
+        self.name, self.source = name, source
+        self._bus, self._pool, self._handler, self._on_commit = bus, pool, handler, on_commit
+
+    async def run(self) -> None:
+        """Consume for ever."""
+        try:
+            subscription = await self._subscribe()
+            while True:
+                await self._until_done(await subscription.next(), subscription)
+        except Retired:
+            log.info("consumer retired", consumer=self.name, source=self.source)
+        except Exception as error:
+            CONSUMER_STOPPED.labels(self.name, self.source).set(1)
+            log.error("consumer stopped", consumer=self.name, source=self.source, reason=repr(error))
+            raise
+
+    async def catch_up(self) -> int:
+        """Consume up to the heads of now and stop; answers with the number of events."""
+        goal, count = await self._bus.heads(self.source), 0
+        subscription = await self._subscribe()
+        while any(head > reached for head, reached in zip(goal, await self._reached(), strict=True)):
+            batch = await subscription.next()
+            await self._until_done(batch, subscription)
+            count += len(batch.events)
+        return count
+
+    async def _subscribe(self) -> Subscription:
+        pause = RETRY_PAUSE_SECONDS
+        while True:
+            try:
+                heads = await self._bus.heads(self.source)
+                await self._pool.execute(OPEN_CURSORS, self.name, self.source, len(heads))
+                after = dict(enumerate(await self._reached()))
+                return await self._bus.subscribe(self.name, self.source, after)
+            except LOST:
+                pause = await _rest(pause)
+
+    async def _reached(self) -> list[int]:
+        rows = await self._pool.fetch(READ_CURSORS + " ORDER BY partition", self.name, self.source)
+        return [row["sequence"] for row in rows]
+
+    async def _until_done(self, batch: Batch, subscription: Subscription) -> None:
+        pause = RETRY_PAUSE_SECONDS
+        while True:
+            try:
+                async with self._pool.acquire() as connection, connection.transaction():
+                    await self._take(connection, batch, subscription)
+                return self._on_commit()
+            except TRANSIENT as error:
+                log.debug("trying again", consumer=self.name, source=self.source, reason=type(error).__name__)
+                pause = await _rest(pause)
+
+    async def _take(self, connection: Connection, batch: Batch, subscription: Subscription) -> None:
+        place = (self.name, self.source, batch.partition)
+        sequence = await connection.fetchval(LOCK_CURSOR, *place)
+        if sequence is None:
+            raise Retired
+        fresh = [event for event in batch.events if event.position > sequence]
+        if not fresh:
+            return
+        if fresh[0].position != sequence + 1:
+            if fresh[0] is not batch.events[0]:
+                raise Hole(f"{place}: {fresh[0].position} after {sequence}")
+            await self._missing(batch, sequence, subscription)
+            return
+        _without_holes(fresh)
+        await self._handler(connection, fresh)
+        await connection.execute(ADVANCE_CURSOR, *place, fresh[-1].position)
+        CONSUMED.labels(self.name, self.source).inc(len(fresh))
+
+    async def _missing(self, batch: Batch, sequence: int, subscription: Subscription) -> None:
+        """The batch starts beyond our cursor: ask for the missing ones once; if they do not exist it is a hole."""
+        heads = await self._bus.heads(self.source)
+        if sequence >= heads[batch.partition]:
+            raise Hole(f"{self.name}: {self.source}/{batch.partition} ends at {heads[batch.partition]}")
+        subscription.rewind(batch.partition, sequence)
+
+
+def _without_holes(events: Sequence[Recorded]) -> None:
+    for before, after in zip(events, events[1:], strict=False):
+        if after.position != before.position + 1:
+            raise Hole(f"{after.position} after {before.position} in partition {after.partition}")
+
+
+async def _rest(pause: float) -> float:
+    await asyncio.sleep(pause)
+    return min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+async def position_reached(
+    pool: asyncpg.Pool, consumers: Sequence[str], source: str, partition: int, position: int
+) -> bool:
+    """Whether all these consumers have taken everything up to a position. False while one has no cursor yet."""
+    lowest = """
+        SELECT count(*) = cardinality($1::text[]) AND min(sequence) >= $4 FROM cursors
+        WHERE consumer = ANY($1) AND source = $2 AND partition = $3"""
+    answer: Any = await pool.fetchval(lowest, list(consumers), source, partition, position)
+    return bool(answer)

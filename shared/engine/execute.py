@@ -1,0 +1,208 @@
+"""How an intention becomes a fact: load, decide, seal, append. The one place that turns events into entries.
+
+Two ways in. `execute` is for a caller who waits for an answer: it goes through the log's group commit. `within`
+is for reactions and deadlines, whose events must share a transaction with a cursor row or a claimed deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from shared.contracts.envelope import Envelope, Payload
+from shared.contracts.upcasters import payload_of
+from shared.engine.decider import Command, Decider
+from shared.engine.ids import Ids
+from shared.eventlog.canonical import canonical, leaf_hash
+from shared.eventlog.log import Append, Appended, Claim, Entry, Log, Recorded, WrongVersion
+from shared.eventlog.postgres import READ_STREAMS, Connection, append_within
+from shared.eventlog.sealing import Keyring, seal_data
+
+S = TypeVar("S")
+DECISION_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Intention(Generic[S]):
+    """A command for one stream. `subject` is the appeal (or unit, or policy) that it is about.
+
+    `sealed_for` is the subject whose key seals the personal texts; when it is a function it is asked with the state.
+    `cause` is the event that a reaction answers to. `guard` may raise NotYours or Refused on the loaded state.
+    `expected_version` comes from If-Match and is not retried. `fresh` promises that the stream is new.
+    """
+
+    decider: Decider[S]
+    subject: str
+    command: Command
+    sealed_for: str | Callable[[S], str] = ""
+    cause: Envelope | None = None
+    expected_version: int | None = None
+    fresh: bool = False
+    guard: Callable[[S], None] | None = None
+
+    @property
+    def stream(self) -> str:
+        return self.decider.stream(self.subject)
+
+
+@dataclass(frozen=True)
+class Decision(Generic[S]):
+    """What a command came to: the state after it, the events (envelopes, sealed) and their exact bytes."""
+
+    state: S
+    version: int
+    envelopes: Sequence[Envelope] = ()
+    entries: Sequence[Entry] = ()
+    appended: Appended | None = None
+
+
+@dataclass
+class Loaded(Generic[S]):
+    """A stream folded to its state."""
+
+    state: S
+    version: int = 0
+    last_time: datetime | None = None
+
+
+Claims = Callable[[Decision[Any]], Sequence[Claim]]
+
+
+@dataclass
+class Executor:
+    """Bound to one service's log."""
+
+    source: str
+    log: Log
+    keyring: Keyring
+    ids: Ids
+    _types: dict[type[Payload], str] = field(default_factory=dict)
+
+    async def execute(self, intention: Intention[S], claims: Claims | None = None) -> Decision[S]:
+        """Commit what the command comes to. Raises Refused, NotYours, WrongVersion, KeyTaken, LogUnavailable.
+
+        Without an expected version a lost race is decided again on the newer state, DECISION_ATTEMPTS times.
+        """
+        attempts = 1 if intention.expected_version is not None else DECISION_ATTEMPTS
+        while True:
+            attempts -= 1
+            decision = await self.decide(intention, await self.load(intention))
+            if not decision.entries:
+                return decision
+            append = _append(intention, decision, claims(decision) if claims else ())
+            try:
+                appended = await self.log.append(append)
+            except WrongVersion:
+                if attempts == 0:
+                    raise
+            else:
+                return Decision(decision.state, decision.version, decision.envelopes, decision.entries, appended)
+
+    async def load(self, intention: Intention[S]) -> Loaded[S]:
+        """The state of the stream that an intention is for. Raises WrongVersion when If-Match is stale."""
+        loaded: Loaded[S] = Loaded(intention.decider.initial)
+        if not intention.fresh:
+            _fold(intention.decider, loaded, await self.log.read_stream(intention.stream))
+        if intention.expected_version is not None and loaded.version != intention.expected_version:
+            raise WrongVersion(intention.stream, intention.expected_version)
+        return loaded
+
+    def within(self, connection: Connection) -> Within:
+        """Decide and append in the caller's transaction."""
+        return Within(self, connection)
+
+    async def decide(self, intention: Intention[S], loaded: Loaded[S]) -> Decision[S]:
+        """What a command comes to on this state; nothing is stored."""
+        if intention.guard:
+            intention.guard(loaded.state)
+        payloads = intention.decider.decide(intention.command, loaded.state)
+        state = intention.decider.fold(payloads, loaded.state)
+        if not payloads:
+            return Decision(state, loaded.version)
+        ref = intention.sealed_for if isinstance(intention.sealed_for, str) else intention.sealed_for(state)
+        if ref:
+            await self.keyring.create((ref,))
+        time = max(filter(None, (intention.command.at, loaded.last_time, intention.cause and intention.cause.time)))
+        envelopes = [
+            self._envelope(intention, payload, loaded.version + offset, time, ref)
+            for offset, payload in enumerate(payloads, 1)
+        ]
+        return Decision(state, loaded.version + len(payloads), envelopes, [_entry(e) for e in envelopes])
+
+    def _envelope(
+        self, intention: Intention[Any], payload: Payload, version: int, time: datetime, ref: str
+    ) -> Envelope:
+        event_id, cause = self.ids.uuid7(), intention.cause
+        type_ = self._types.get(type(payload)) or self._types.setdefault(type(payload), payload.event_type())
+        data = payload.model_dump(mode="json", exclude_none=True)
+        if ref:
+            seal_data(self.keyring, ref, type_, data, f"{intention.stream}/{event_id}")
+        return Envelope(
+            id=event_id,
+            source=self.source,
+            type=type_,
+            subject=intention.subject,
+            stream=intention.stream,
+            version=version,
+            time=time,
+            actor=intention.command.actor,
+            correlation=cause.correlation if cause else event_id,
+            causation=cause.id if cause else None,
+            data=data,
+        )
+
+
+class Within:
+    """Several decisions in one transaction, all or nothing. Several of them may meet on one stream."""
+
+    def __init__(self, executor: Executor, connection: Connection) -> None:
+        self._executor = executor
+        self._connection = connection
+        self._streams: dict[str, Loaded[Any]] = {}
+        self._pending: dict[str, Append] = {}
+
+    async def load(self, intentions: Sequence[Intention[Any]]) -> None:
+        """Read the streams of all these intentions at once."""
+        deciders = {i.stream: i.decider for i in intentions if i.stream not in self._streams}
+        self._streams |= {stream: Loaded(decider.initial) for stream, decider in deciders.items()}
+        for row in await self._connection.fetch(READ_STREAMS, list(deciders)):
+            recorded = Recorded(*row)
+            _fold(deciders[recorded.stream], self._streams[recorded.stream], [recorded])
+
+    async def decide(self, intentions: Sequence[Intention[Any]]) -> None:
+        """Take these decisions together. When one is Refused none of them counts."""
+        streams, pending = dict(self._streams), dict(self._pending)
+        for intention in intentions:
+            decision = await self._executor.decide(intention, streams[intention.stream])
+            if not decision.entries:
+                continue
+            streams[intention.stream] = Loaded(decision.state, decision.version, decision.envelopes[-1].time)
+            held = pending.get(intention.stream)
+            added = _append(intention, decision)
+            pending[intention.stream] = replace(held, entries=[*held.entries, *added.entries]) if held else added
+        self._streams, self._pending = streams, pending
+
+    async def append(self) -> list[Appended]:
+        """Store everything decided. Raises WrongVersion when somebody was faster; the caller rolls back."""
+        return await append_within(self._connection, self._executor.log.partitions, list(self._pending.values()))
+
+
+def _append(intention: Intention[Any], decision: Decision[Any], claims: Sequence[Claim] = ()) -> Append:
+    first = decision.version - len(decision.entries)
+    return Append(intention.stream, intention.subject, first, decision.entries, claims)
+
+
+def _entry(envelope: Envelope) -> Entry:
+    body = canonical(envelope.as_json())
+    return Entry(envelope.id, envelope.type, body, leaf_hash(body))
+
+
+def _fold(decider: Decider[S], loaded: Loaded[S], events: Sequence[Recorded]) -> None:
+    for event in events:
+        envelope = event.envelope
+        loaded.state = decider.evolve(loaded.state, payload_of(envelope.type, envelope.data))
+        loaded.version, loaded.last_time = event.version, envelope.time
+
+

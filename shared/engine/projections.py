@@ -1,0 +1,185 @@
+"""Views: tables that events are folded into, so that questions are answered without folding.
+
+A view is never migrated. Its rows live in `name_vV_gG`; the stable SQL view `name` points at the active generation.
+`rebuild` folds the whole log into a new generation beside the live one, catches up, and swaps in one transaction. The
+live consumer finds its cursor rows gone and carries on with the new generation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from asyncio import TaskGroup
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import asyncpg
+from sqlalchemy import MetaData, Table
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from shared.contracts.envelope import Envelope
+from shared.engine.consume import Consumer
+from shared.eventlog.log import Recorded
+from shared.eventlog.postgres import Connection
+from shared.messaging.bus import Bus
+
+_DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
+READ_GENERATION = "SELECT version, generation FROM view_generations WHERE view = $1"
+WRITE_GENERATION = """
+    INSERT INTO view_generations (view, version, generation) VALUES ($1, $2, $3)
+    ON CONFLICT (view) DO UPDATE SET version = excluded.version, generation = excluded.generation"""
+LOCK_CURSORS = "SELECT source, partition, sequence FROM cursors WHERE consumer = $1 ORDER BY source, partition FOR UPDATE"
+DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext($1))"
+
+
+class View(ABC):
+    """`table` names the stable view and its columns; `indexes` are column lists. Bump VERSION when either changes."""
+
+    VERSION: ClassVar[int] = 1
+    table: ClassVar[Table]
+    sources: ClassVar[tuple[str, ...]]
+    indexes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def name(self) -> str:
+        return str(self.table.name)
+
+    @abstractmethod
+    async def apply(self, connection: Connection, physical: str, events: Sequence[Envelope]) -> None:
+        """Fold these events of one source partition, in order, into the physical table."""
+
+
+class KeyedView(View):
+    """One row per key, folded in Python: rows are read, changed and written back a batch at a time."""
+
+    @abstractmethod
+    def key(self, event: Envelope) -> str | None:
+        """Which row an event belongs to; None when the view has no interest in it."""
+
+    @abstractmethod
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        """Change the row. A new row has its key and None elsewhere."""
+
+    async def apply(self, connection: Connection, physical: str, events: Sequence[Envelope]) -> None:
+        keyed = [(key, event) for event in events if (key := self.key(event)) is not None]
+        if not keyed:
+            return
+        rows = await self._load(connection, physical, {key for key, _ in keyed})
+        for key, event in keyed:
+            self.fold(rows[key], event)
+        await upsert(connection, self.table, physical, list(rows.values()))
+
+    async def _load(self, connection: Connection, physical: str, keys: set[str]) -> dict[str, dict[str, Any]]:
+        key_name = self.table.primary_key.columns.keys()[0]
+        found = await connection.fetch(f'SELECT * FROM "{physical}" WHERE "{key_name}" = ANY($1)', list(keys))
+        empty = dict.fromkeys(self.table.columns.keys())
+        rows = {key: {**empty, key_name: key} for key in keys}
+        return rows | {row[key_name]: dict(row) for row in found}
+
+
+async def upsert(connection: Connection, table: Table, physical: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Write whole rows by primary key, in one statement. Columns must not be arrays: unnest would flatten them."""
+    columns = list(table.columns)
+    names = ", ".join(f'"{column.name}"' for column in columns)
+    keys = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
+    arrays = ", ".join(f"${n}::{column.type.compile(_DIALECT)}[]" for n, column in enumerate(columns, 1))
+    changes = ", ".join(f'"{c.name}" = excluded."{c.name}"' for c in columns if not c.primary_key)
+    statement = (
+        f'INSERT INTO "{physical}" ({names}) SELECT * FROM unnest({arrays})'
+        f" ON CONFLICT ({keys}) DO UPDATE SET {changes}"
+    )
+    await connection.execute(statement, *([row[column.name] for row in rows] for column in columns))
+
+
+class Projection:
+    """One view of one service, in its database: creates, follows, rebuilds."""
+
+    def __init__(self, view: View, pool: asyncpg.Pool, bus: Bus) -> None:
+        self.view, self._pool, self._bus = view, pool, bus
+
+    async def ensure(self) -> int:
+        """The generation to follow; creates the first one, and a new one when the view's version has changed."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(ONE_AT_A_TIME, self.view.name)
+            row = await connection.fetchrow(READ_GENERATION, self.view.name)
+            if row is not None and row["version"] == self.view.VERSION:
+                return int(row["generation"])
+            generation = 1 if row is None else row["generation"] + 1
+            if row is None:
+                await self._create(connection, generation)
+                await self._point_at(connection, generation)
+                return generation
+        return await self.rebuild()
+
+    async def follow(self) -> None:
+        """Keep the active generation up to date, on all sources, for ever; carries on after a swap elsewhere."""
+        while True:
+            generation = await self.ensure()
+            async with TaskGroup() as group:
+                for source in self.view.sources:
+                    group.create_task(self._consumer(generation, source).run())
+
+    async def rebuild(self, progress: Callable[[int], None] = lambda count: None) -> int:
+        """Fold everything into a new generation beside the live one, then swap. Answers with the new generation."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(ONE_AT_A_TIME, self.view.name)
+            active = await connection.fetchval("SELECT generation FROM view_generations WHERE view = $1", self.view.name)
+            generation = (active or 0) + 1
+            await self._drop(connection, generation)
+            await self._create(connection, generation)
+        for source in self.view.sources:
+            progress(await self._consumer(generation, source).catch_up())
+        await self._swap(active or 0, generation, progress)
+        return generation
+
+    async def active_consumer(self) -> str:
+        """The consumer that keeps the table behind the stable view."""
+        row = await self._pool.fetchrow(READ_GENERATION, self.view.name)
+        return f"{self.view.name}_v{row['version']}_g{row['generation']}"
+
+    def consumer_name(self, generation: int) -> str:
+        return f"{self.view.name}_v{self.view.VERSION}_g{generation}"
+
+    def handler(self, physical: str) -> Callable[[Connection, Sequence[Recorded]], Any]:
+        """Decodes a batch and hands it to the view."""
+
+        async def handle(connection: Connection, events: Sequence[Recorded]) -> None:
+            await self.view.apply(connection, physical, [event.envelope for event in events])
+
+        return handle
+
+    def _consumer(self, generation: int, source: str) -> Consumer:
+        name = self.consumer_name(generation)
+        return Consumer(name, source, self._bus, self._pool, self.handler(name))
+
+    async def _create(self, connection: Connection, generation: int) -> None:
+        physical = self.consumer_name(generation)
+        copy = self.view.table.to_metadata(MetaData(), name=physical)
+        await connection.execute(str(CreateTable(copy).compile(dialect=_DIALECT)))
+        for number, columns in enumerate(self.view.indexes):
+            await connection.execute(f'CREATE INDEX "{physical}_{number}" ON "{physical}" ({columns})')
+
+    async def _point_at(self, connection: Connection, generation: int) -> None:
+        await connection.execute(f'DROP VIEW IF EXISTS "{self.view.name}"')
+        await connection.execute(f'CREATE VIEW "{self.view.name}" AS SELECT * FROM "{self.consumer_name(generation)}"')
+        await connection.execute(WRITE_GENERATION, self.view.name, self.view.VERSION, generation)
+
+    async def _swap(self, old: int, new: int, progress: Callable[[int], None]) -> None:
+        """Freeze the old generation, let the new one pass it, point the view at the new one, drop the old."""
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(ONE_AT_A_TIME, self.view.name)
+            retired = await connection.fetchval("SELECT version FROM view_generations WHERE view = $1", self.view.name)
+            old_name = f"{self.view.name}_v{retired}_g{old}"
+            await connection.fetch(LOCK_CURSORS, old_name)
+            for source in self.view.sources:
+                progress(await self._consumer(new, source).catch_up())
+            await self._point_at(connection, new)
+            await connection.execute(DROP_CURSORS, old_name)
+            await connection.execute(f'DROP TABLE IF EXISTS "{old_name}"')
+
+    async def _drop(self, connection: Connection, generation: int) -> None:
+        """Remove what an interrupted rebuild left behind."""
+        physical = self.consumer_name(generation)
+        await connection.execute(DROP_CURSORS, physical)
+        await connection.execute(f'DROP TABLE IF EXISTS "{physical}"')

@@ -1,0 +1,161 @@
+"""Reactions: events of neighbours become commands here, in the transaction that moves the cursor.
+
+A reaction is a pure function (event, world) -> intentions; it is never replayed by a rebuild. When its command is
+refused or the event cannot be read, the event is parked and its subject waits; three such events in a row about
+different subjects mean that we are wrong, not the data, and the consumer stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from shared.contracts.envelope import Envelope, Payload
+from shared.contracts.upcasters import UnknownEvent, UnknownVersion, current, payload_of
+from shared.engine.clock import Clock
+from shared.engine.decider import Refused
+from shared.engine.execute import Executor, Intention, Within
+from shared.engine.parking import BEHIND, TAKE_PARKED, park, subjects_waiting
+from shared.engine.telemetry import SKIPPED
+from shared.eventlog.log import Recorded
+from shared.eventlog.postgres import Connection
+from shared.eventlog.sealing import personal_paths, sealed_refs, unseal_data
+
+PARKED_IN_A_ROW = 3
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """An event of a neighbour (or our own), decoded; personal texts are open where the reaction asked for them."""
+
+    envelope: Envelope
+    payload: Any
+
+    @property
+    def subject(self) -> str:
+        return self.envelope.subject
+
+
+React = Callable[[Heard, Any], Sequence[Intention[Any]]]
+World = Callable[[Connection, datetime], Awaitable[Any]]
+
+
+@dataclass(frozen=True)
+class Reactions:
+    """What a service does when it hears of something. `world` loads the reference data that reactions may look at."""
+
+    table: Mapping[type[Payload], React]
+    world: World | None = None
+    opens: frozenset[type[Payload]] = frozenset()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        return tuple(sorted({payload.OF for payload in self.table}))
+
+
+class TooManyParked(Exception):
+    """Several events in a row could not be handled; look at `jiesu parked list` before starting again."""
+
+
+class StillParked(Exception):
+    """A parked event could not be handled this time either."""
+
+
+class Reacting:
+    """The handler of the consumer that carries out a service's reactions on one source."""
+
+    def __init__(
+        self, consumer: str, source: str, reactions: Reactions, executor: Executor, clock: Clock
+    ) -> None:
+        self._consumer, self._source = consumer, source
+        self._by_type = {payload.event_type(): react for payload, react in reactions.table.items()}
+        self._opens = {payload.event_type() for payload in reactions.opens}
+        self._world = reactions.world
+        self._executor, self._clock = executor, clock
+        self._parked_in_a_row: list[str] = []
+
+    async def __call__(self, connection: Connection, events: Sequence[Recorded]) -> None:
+        waiting = await subjects_waiting(connection, self._consumer, [_subject(event) for event in events])
+        world = await self._world(connection, self._clock.now()) if self._world else None
+        within = self._executor.within(connection)
+        planned = [(event, await self._plan(event, world)) for event in events]
+        await within.load([i for _, plan in planned if not isinstance(plan, str) for i in plan])
+        for event, plan in planned:
+            reason = BEHIND if _subject(event) in waiting else plan if isinstance(plan, str) else None
+            if reason is None and plan:
+                reason = await self._carry_out(within, plan)  # type: ignore[arg-type]
+            if reason is None:
+                self._parked_in_a_row.clear()
+            else:
+                await self._park(connection, event, reason)
+                waiting.add(_subject(event))
+        await within.append()
+
+    async def _plan(self, event: Recorded, world: Any) -> Sequence[Intention[Any]] | str:
+        """The intentions that follow from an event, or the reason why it cannot be read."""
+        try:
+            type_, _ = current(event.envelope.type, event.envelope.data)
+            react = self._by_type.get(type_)
+            return react(await self._heard(event.envelope), world) if react else ()
+        except UnknownEvent:
+            SKIPPED.labels(self._consumer).inc()
+            return ()
+        except (UnknownVersion, ValidationError, ValueError, KeyError, TypeError) as error:
+            return f"unreadable: {type(error).__name__}"
+
+    async def _heard(self, envelope: Envelope) -> Heard:
+        data = envelope.data
+        if envelope.type in self._opens and personal_paths(envelope.type):
+            await self._executor.keyring.load(sealed_refs(envelope.type, data))
+            place = f"{envelope.stream}/{envelope.id}"
+            data = unseal_data(self._executor.keyring, envelope.type, data, place)
+        return Heard(envelope, payload_of(envelope.type, data))
+
+    async def _carry_out(self, within: Within, plan: Sequence[Intention[Any]]) -> str | None:
+        try:
+            await within.decide(plan)
+        except Refused as refusal:
+            return f"refused: {refusal.code}"
+        return None
+
+    async def _park(self, connection: Connection, event: Recorded, reason: str) -> None:
+        subject = _subject(event)
+        await park(connection, self._consumer, self._source, event, subject, reason)
+        log.warning("parked", consumer=self._consumer, source=self._source, subject=subject, reason=reason)
+        if reason != BEHIND and subject not in self._parked_in_a_row:
+            self._parked_in_a_row.append(subject)
+        if len(self._parked_in_a_row) >= PARKED_IN_A_ROW:
+            raise TooManyParked(f"{self._consumer} on {self._source}: {', '.join(self._parked_in_a_row)}")
+
+    async def replay(self, connection: Connection, subject: str) -> int:
+        """Hand everything parked for a subject to the reactions again, in order. Raises StillParked, changes nothing.
+
+        The caller's transaction holds the effect and the removal of the parked rows.
+        """
+        rows = await connection.fetch(TAKE_PARKED, self._consumer, self._source, subject)
+        events = [Recorded(row["partition"], row["sequence"], "", 0, "", row["body"]) for row in rows]
+        world = await self._world(connection, self._clock.now()) if self._world else None
+        within = self._executor.within(connection)
+        for event in events:
+            plan = await self._plan(event, world)
+            if isinstance(plan, str):
+                raise StillParked(plan)
+            await within.load(plan)
+            if reason := await self._carry_out(within, plan):
+                raise StillParked(reason)
+        await within.append()
+        return len(events)
+
+
+def _subject(event: Recorded) -> str:
+    """The subject, or the stream where not even the envelope can be read."""
+    try:
+        return event.envelope.subject
+    except (ValueError, KeyError):
+        return event.stream

@@ -1,0 +1,207 @@
+"""The composition root: what a service is, and how it is put together and kept running."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncpg
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from shared.contracts.envelope import ServiceName
+from shared.engine.clock import Clock, SystemClock
+from shared.engine.consume import Consumer, position_reached
+from shared.engine.deadlines import DeadlineProjection, Deadlines, Sweeper
+from shared.engine.execute import Executor
+from shared.engine.ids import Ids, SystemIds
+from shared.engine.projections import Projection, View
+from shared.engine.reacting import Reacting, Reactions
+from shared.engine.secrets import Secrets
+from shared.engine.settings import Settings
+from shared.eventlog.log import partition_of
+from shared.eventlog.migrate import role_of
+from shared.eventlog.postgres import PostgresLog
+from shared.eventlog.sealing import Keyring, check_master_key
+from shared.eventlog.vault import PostgresVault
+from shared.messaging.bus import Bell, Bus
+from shared.messaging.pglog import PgLogBus
+
+REACT, DEADLINES = "react", "deadlines"
+ANSWERS_KEY = "system:answers"
+"""The key that stored idempotent answers are sealed with."""
+READ_POLL_SECONDS = 0.01
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a service is made of. `founding` writes what must exist before it can work (units, catalogue, policy)."""
+
+    name: ServiceName
+    reactions: Reactions
+    views: Sequence[View]
+    deadlines: Deadlines | None = None
+    founding: Callable[[Running], Awaitable[None]] | None = None
+
+
+@dataclass
+class Running:
+    """One service, put together over its database."""
+
+    service: Service
+    settings: Settings
+    secrets: Secrets
+    clock: Clock
+    ids: Ids
+    pool: asyncpg.Pool
+    reads: AsyncEngine
+    executor: Executor
+    log: PostgresLog
+    bell: Bell
+    bus: Bus
+    projections: Sequence[Projection]
+    stopped: dict[str, str] = field(default_factory=dict)
+    draining: bool = False
+
+    @property
+    def keyring(self) -> Keyring:
+        return self.executor.keyring
+
+    async def views_reached(self, source: str, partition: int, position: int) -> bool:
+        """Whether every view that reads a source has taken everything up to a position; waits a little."""
+        names = [await p.active_consumer() for p in self.projections if source in p.view.sources]
+        return await self._reached(names, source, partition, position)
+
+    async def heard_neighbours(self, subject: str) -> bool:
+        """Wait until our reactions and views know what neighbours had said about a subject when this was asked.
+
+        A refusal is final only then: a command may overtake the event that makes it legal. False when it took too long.
+        """
+        partition = partition_of(subject, self.log.partitions)
+        for source in sorted({source for p in self.projections for source in p.view.sources}):
+            position = (await self.bus.heads(source))[partition]
+            names = [await p.active_consumer() for p in self.projections if source in p.view.sources]
+            names += [REACT] if source in self.service.reactions.sources else []
+            if not await self._reached(names, source, partition, position):
+                return False
+        return True
+
+    async def _reached(self, consumers: Sequence[str], source: str, partition: int, position: int) -> bool:
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + self.settings.read_wait_seconds
+        while not await position_reached(self.pool, consumers, source, partition, position):
+            if loop.time() > give_up:
+                return False
+            await asyncio.sleep(READ_POLL_SECONDS)
+        return True
+
+    def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
+        """Everything that goes on beside answering requests."""
+        jobs: dict[str, Coroutine[Any, Any, None]] = {}
+        for source in self.service.reactions.sources:
+            handler = Reacting(REACT, source, self.service.reactions, self.executor, self.clock)
+            jobs[f"{REACT}:{source}"] = Consumer(REACT, source, self.bus, self.pool, handler, self.bell.ring).run()
+        for projection in self.projections:
+            jobs[f"view:{projection.view.name}"] = projection.follow()
+        if self.service.deadlines is not None:
+            name = self.service.name
+            keep = DeadlineProjection(self.service.deadlines)
+            jobs[DEADLINES] = Consumer(DEADLINES, name, self.bus, self.pool, keep, self.bell.ring).run()
+            sweeper = Sweeper(name, self.service.deadlines, self.pool, self.executor, self.clock)
+            jobs["sweeper"] = sweeper.run(self.bell)
+        return jobs
+
+    async def keep(self, name: str, job: Coroutine[Any, Any, None]) -> None:
+        """Run one job; when it must stop, say so where readiness and metrics see it, and let the others go on."""
+        try:
+            await job
+        except Exception as error:
+            self.stopped[name] = f"{type(error).__name__}: {error}"
+            log.error("stopped", service=self.service.name, job=name, reason=self.stopped[name])
+
+
+@asynccontextmanager
+async def running_city(
+    services: Sequence[Service],
+    database_url: str,
+    settings: Settings,
+    secrets: Secrets,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    jobs: bool = True,
+) -> AsyncIterator[dict[str, Running]]:
+    """These services in this process, started in order and stopped in reverse. With jobs=False nothing consumes."""
+    clock = clock or SystemClock(settings.time_scale)
+    async with AsyncExitStack() as stack:
+        bells = {service.name: Bell() for service in services}
+        pools = {s.name: await stack.enter_async_context(_pool(database_url, s.name, settings)) for s in services}
+        logs = {s.name: PostgresLog(pools[s.name], settings.partitions, bells[s.name].ring) for s in services}
+        for one in logs.values():
+            await stack.enter_async_context(one.running())
+        bus = PgLogBus(logs, bells)
+        city: dict[str, Running] = {}
+        for service in services:
+            name = service.name
+            reads = create_async_engine(
+                sqlalchemy_url(database_url),
+                isolation_level="AUTOCOMMIT",
+                pool_size=settings.pool_size,
+                connect_args={"server_settings": _session(name)},
+            )
+            stack.push_async_callback(reads.dispose)
+            keyring = await _keyring(pools[name], secrets)
+            executor = Executor(f"/services/{name}", logs[name], keyring, ids or SystemIds())
+            city[name] = Running(
+                service, settings, secrets, clock, executor.ids, pools[name], reads, executor, logs[name],
+                bells[name], bus, [Projection(view, pools[name], bus) for view in service.views],
+            )  # fmt: skip
+        if isinstance(clock, SystemClock):
+            clock.agree_with(await next(iter(pools.values())).fetchval("SELECT clock_timestamp()"))
+        for running in city.values():
+            for projection in running.projections:
+                await projection.ensure()
+        if jobs:
+            stack.push_async_callback(_stop, [asyncio.create_task(running.keep(name, job), name=name)
+                                              for running in city.values() for name, job in running.jobs().items()])  # fmt: skip
+        for service in services:
+            if jobs and service.founding:
+                await service.founding(city[service.name])
+        yield city
+
+
+def sqlalchemy_url(database_url: str) -> str:
+    """The same database for SQLAlchemy."""
+    return "postgresql+asyncpg://" + database_url.split("://", 1)[1]
+
+
+def _session(schema: str) -> dict[str, str]:
+    return {"search_path": f'"{schema}"', "role": role_of(schema), "application_name": f"jiesu-{schema}"}
+
+
+def _pool(database_url: str, schema: str, settings: Settings) -> asyncpg.Pool:
+    return asyncpg.create_pool(
+        database_url,
+        min_size=1,
+        max_size=settings.pool_size,
+        command_timeout=60,
+        server_settings=_session(schema),
+    )
+
+
+async def _keyring(pool: asyncpg.Pool, secrets: Secrets) -> Keyring:
+    vault = PostgresVault(pool)
+    keyring = Keyring(vault, secrets.master)
+    if (sample := await vault.any_key()) is not None:
+        check_master_key(keyring, *sample)
+    await keyring.create((ANSWERS_KEY,))
+    return keyring
+
+
+async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,36 @@
+"""Every metric with its sentence, and how log lines look. Nothing here carries text that a person wrote."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+REQUESTS = Counter("jiesu_http_requests_total", "Answers given, by route and status.", ["service", "route", "status"])
+REQUEST_SECONDS = Histogram("jiesu_http_request_seconds", "Time from request to answer.", ["service", "route"])
+CONSUMED = Counter("jiesu_consumed_events_total", "Events that took effect at a consumer.", ["consumer", "source"])
+CONSUMER_STOPPED = Gauge("jiesu_consumer_stopped", "1 when a consumer had to stop and needs a person.", ["consumer", "source"])
+PARKED = Counter("jiesu_parked_events_total", "Events put aside because they could not be handled.", ["consumer", "reason"])
+SKIPPED = Counter("jiesu_unknown_events_total", "Events of a type that this version does not know.", ["consumer"])
+DEADLINES_FIRED = Counter("jiesu_deadlines_fired_total", "Deadlines whose command was carried out.", ["service"])
+DEADLINE_LATENESS = Histogram(
+    "jiesu_deadline_lateness_seconds", "How long after its due time a deadline fired.", ["service"],
+    buckets=(0.1, 0.5, 1, 2, 5, 30, 300, 3600, 86400),
+)  # fmt: skip
+
+
+def configure_logging(level: str) -> None:
+    """JSON lines on standard error, UTC, one event a line."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

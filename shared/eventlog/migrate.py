@@ -1,0 +1,101 @@
+"""Brings one schema of one database to the newest version: schema, role, tables, grants. Safe to run at every start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+_HISTORIES = Path(__file__).parent / "migrations"
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(4021200)")
+
+
+class PartitionsFixed(Exception):
+    """The number of log partitions is fixed when a log is created; start with the number it has."""
+
+
+def role_of(schema: str) -> str:
+    """The role a service acts as: it may read its schema, append to its log and keep its views."""
+    return f"jiesu_{schema}"
+
+
+async def migrate_log(url: str, schema: str, partitions: int) -> None:
+    """Create or upgrade the log of one service. Raises PartitionsFixed when `partitions` is not what it has."""
+    await _migrate(url, schema, "log", _log_grants(schema), partitions)
+
+
+async def migrate_vault(url: str, roles: list[str]) -> None:
+    """Create or upgrade the key store, and let the roles of the services use it."""
+    await _migrate(url, "vault", "vault", [grant for role in roles for grant in _use(role)], None)
+
+
+async def _migrate(
+    url: str, schema: str, history: Literal["log", "vault"], grants: list[str], partitions: int | None
+) -> None:
+    engine = create_async_engine(url, poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(_ONE_AT_A_TIME)
+            await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+            await connection.execute(text(f'SET LOCAL search_path TO "{schema}"'))
+            await connection.run_sync(_upgrade, schema, history)
+            if partitions is not None:
+                await connection.run_sync(_number_partitions, schema, partitions)
+            for statement in grants:
+                await connection.execute(text(statement))
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, schema: str, history: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_HISTORIES))
+    config.set_main_option("version_locations", str(_HISTORIES / history))
+    config.set_main_option("path_separator", "os")
+    config.attributes.update(connection=connection, schema=schema)
+    command.upgrade(config, "head")
+
+
+def _number_partitions(connection: Connection, schema: str, partitions: int) -> None:
+    found = connection.execute(text("SELECT count(*) FROM log_heads")).scalar_one()
+    if found == 0:
+        fill = text("INSERT INTO log_heads (partition) SELECT generate_series(0, :last)")
+        connection.execute(fill, {"last": partitions - 1})
+    elif found != partitions:
+        raise PartitionsFixed(f"{schema}: this log has {found} partitions, JIESU_PARTITIONS asks for {partitions}")
+
+
+def _create_role(role: str) -> str:
+    return f"""DO $$ BEGIN
+        CREATE ROLE "{role}" NOLOGIN;
+        EXCEPTION WHEN duplicate_object THEN NULL; WHEN unique_violation THEN NULL;
+    END $$"""
+
+
+def _log_grants(schema: str) -> list[str]:
+    role = role_of(schema)
+    append = (
+        "append_batch(integer[], text[], integer[], uuid[], integer[],"
+        " integer[], integer[], uuid[], text[], bytea[], bytea[],"
+        " integer[], text[], text[], bytea[], bytea[])"
+    )
+    return [
+        _create_role(role),
+        f'GRANT "{role}" TO CURRENT_USER',
+        f'GRANT USAGE, CREATE ON SCHEMA "{schema}" TO "{role}"',
+        f'GRANT SELECT ON events, log_heads, idempotency TO "{role}"',
+        f'GRANT SELECT, INSERT, UPDATE, DELETE ON cursors, deadlines, parked, view_generations TO "{role}"',
+        f'GRANT USAGE ON SEQUENCE ticket_numbers TO "{role}"',
+        f'ALTER FUNCTION {append} SET search_path = "{schema}", pg_temp',
+        f"REVOKE ALL ON FUNCTION {append} FROM PUBLIC",
+        f'GRANT EXECUTE ON FUNCTION {append} TO "{role}"',
+    ]
+
+
+def _use(role: str) -> list[str]:
+    return [f'GRANT USAGE ON SCHEMA vault TO "{role}"', f'GRANT SELECT, INSERT ON subject_keys TO "{role}"']

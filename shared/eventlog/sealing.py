@@ -1,0 +1,187 @@
+"""Personal texts are sealed before they reach the log, under a key that belongs to one subject.
+
+AES-256-GCM; the associated data is stream, event and field, so a sealed text moved elsewhere does not open. Destroying
+a subject's key makes every text about them unreadable while hashes, proofs and scores stay as they are (PIPL Art 47).
+Keys come wrapped by a master key from the vault; the master key is a file outside the database.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import b64decode, b64encode
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any, Protocol, cast, get_args
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from pydantic import BaseModel
+
+from shared.contracts.catalogue import CATALOGUE
+from shared.contracts.envelope import PersonalMark
+
+ERASED = "[erased]"
+NONCE_BYTES = 12
+CACHED_KEYS = 10_000
+
+
+class Vault(Protocol):
+    """Where the wrapped keys are kept."""
+
+    async def wrapped_keys(self, refs: Iterable[str]) -> Mapping[str, bytes | None]:
+        """The wrapped key of every ref that has one; None where it was destroyed."""
+        ...
+
+    async def add_keys(self, wrapped: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        """Keep these keys where a ref has none yet; answers what each ref now has. Durable on return."""
+        ...
+
+
+class SubjectErased(Exception):
+    """The key of this subject was destroyed; nothing about them can be written under it again."""
+
+
+class Keyring:
+    """Opens and seals texts. Keeps recently used keys in memory, at most CACHED_KEYS of them."""
+
+    def __init__(self, vault: Vault, master_key: bytes, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+        self._vault = vault
+        self._master = AESGCM(master_key)
+        self._random = random_bytes
+        self._keys: OrderedDict[str, AESGCM] = OrderedDict()
+
+    async def create(self, refs: Iterable[str]) -> None:
+        """Make sure that every ref has a key at hand before something is sealed for it. Raises SubjectErased."""
+        missing = [ref for ref in refs if ref not in self._keys]
+        if not missing:
+            return
+        fresh = {ref: self._wrap(ref, AESGCM.generate_key(256)) for ref in missing}
+        for ref, wrapped in (await self._vault.add_keys(fresh)).items():
+            if wrapped is None:
+                raise SubjectErased(ref)
+            self._remember(ref, wrapped)
+
+    async def load(self, refs: Iterable[str]) -> None:
+        """Bring the keys of these refs to hand, as far as they exist."""
+        missing = {ref for ref in refs if ref not in self._keys}
+        if missing:
+            for ref, wrapped in (await self._vault.wrapped_keys(missing)).items():
+                if wrapped is not None:
+                    self._remember(ref, wrapped)
+
+    def forget(self, ref: str) -> None:
+        """Drop a key from memory, after its destruction in the vault."""
+        self._keys.pop(ref, None)
+
+    def seal(self, ref: str, text: str, place: str) -> dict[str, str]:
+        """The sealed form of a text; `place` is stream, event and field. The key must be at hand (`create`)."""
+        nonce = self._random(NONCE_BYTES)
+        ciphertext = self._keys[ref].encrypt(nonce, text.encode(), place.encode())
+        return {"key": ref, "ct": b64encode(nonce + ciphertext).decode()}
+
+    def open(self, sealed: Mapping[str, str], place: str) -> str:
+        """The text again, or ERASED when its key is gone. Raises InvalidTag when the text was moved or changed."""
+        if (key := self._keys.get(sealed["key"])) is None:
+            return ERASED
+        raw = b64decode(sealed["ct"])
+        return key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place.encode()).decode()
+
+    def _wrap(self, ref: str, key: bytes) -> bytes:
+        nonce = self._random(NONCE_BYTES)
+        return nonce + self._master.encrypt(nonce, key, ref.encode())
+
+    def _remember(self, ref: str, wrapped: bytes) -> None:
+        key = self._master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], ref.encode())
+        self._keys[ref] = AESGCM(key)
+        while len(self._keys) > CACHED_KEYS:
+            self._keys.popitem(last=False)
+
+
+class WrongMasterKey(Exception):
+    """The master key does not open the keys in the vault; restore the key file that belongs to this database."""
+
+
+def check_master_key(keyring: Keyring, ref: str, wrapped: bytes) -> None:
+    """Raises WrongMasterKey unless this wrapped key opens."""
+    try:
+        keyring._remember(ref, wrapped)
+    except InvalidTag as error:
+        raise WrongMasterKey from error
+
+
+Path = tuple[str, ...]
+
+
+@cache
+def personal_paths(event_type: str) -> tuple[Path, ...]:
+    """The fields of a payload that are personal, as paths into its JSON."""
+    return tuple(_paths_of(CATALOGUE[event_type].payload))
+
+
+def _paths_of(model: type[BaseModel]) -> Iterable[Path]:
+    for name, field in model.model_fields.items():
+        if any(isinstance(mark, PersonalMark) for mark in field.metadata) or _is_personal(field.annotation):
+            yield (name,)
+            continue
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from ((name, *path) for path in _paths_of(inner))
+
+
+def _is_personal(annotation: Any) -> bool:
+    """True for `Personal | None` and `tuple[Personal, ...]`, where the mark sits on an inner type."""
+    return any(
+        isinstance(mark, PersonalMark)
+        for member in get_args(annotation)
+        for mark in getattr(member, "__metadata__", ())
+    )
+
+
+def seal_data(keyring: Keyring, ref: str, type_: str, data: dict[str, Any], place: str) -> None:
+    """Replace every personal text in the payload by its sealed form, in place."""
+    for path in personal_paths(type_):
+        holder, name = _holder(data, path)
+        if (value := holder.get(name)) is not None:
+            field = f"{place}/{'.'.join(path)}"
+            holder[name] = _each(value, field, lambda text, where: keyring.seal(ref, text, where))
+
+
+def unseal_data(keyring: Keyring, type_: str, data: dict[str, Any], place: str) -> dict[str, Any]:
+    """A copy of the payload with every personal text opened (or ERASED)."""
+    opened = cast(dict[str, Any], _copied(data))
+    for path in personal_paths(type_):
+        holder, name = _holder(opened, path)
+        if (value := holder.get(name)) is not None:
+            holder[name] = _each(value, f"{place}/{'.'.join(path)}", keyring.open)
+    return opened
+
+
+def sealed_refs(type_: str, data: dict[str, Any]) -> set[str]:
+    """The subjects whose keys are needed to open this payload."""
+    refs: set[str] = set()
+    for path in personal_paths(type_):
+        holder, name = _holder(data, path)
+        values = holder.get(name)
+        refs |= {sealed["key"] for sealed in (values if isinstance(values, list) else [values]) if sealed is not None}
+    return refs
+
+
+def _each(value: Any, place: str, change: Callable[[Any, str], Any]) -> Any:
+    if isinstance(value, list):
+        return [change(item, f"{place}[{index}]") for index, item in enumerate(value)]
+    return change(value, place)
+
+
+def _holder(data: dict[str, Any], path: Path) -> tuple[dict[str, Any], str]:
+    """The object that a path's last step is looked up in; an empty one where the way there is missing."""
+    holder: Any = data
+    for name in path[:-1]:
+        holder = holder.get(name) if isinstance(holder, dict) else None
+    return holder if isinstance(holder, dict) else {}, path[-1]
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(inner) for name, inner in value.items()}
+    return value

@@ -1,0 +1,74 @@
+"""The bus without a broker: consumers follow their neighbours' logs directly.
+
+The log has no gaps, so "everything after position n" is a safe question. A bell in the same process wakes followers at
+once; a slow poll finds what other processes have written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from shared.eventlog.log import Recorded
+from shared.messaging.bus import Batch, Bell
+
+BATCH_LIMIT = 500
+POLL_SECONDS = 0.25
+
+
+class Readable(Protocol):
+    """The reading half of a log."""
+
+    partitions: int
+
+    async def heads(self) -> list[int]: ...
+
+    async def read_partition(self, partition: int, after: int, limit: int) -> list[Recorded]: ...
+
+
+class PgLogBus:
+    """Follows logs that this process can read."""
+
+    def __init__(self, logs: Mapping[str, Readable], bells: Mapping[str, Bell]) -> None:
+        self._logs = logs
+        self._bells = bells
+
+    async def subscribe(self, consumer: str, source: str, after: Mapping[int, int]) -> PgLogSubscription:
+        return PgLogSubscription(self._logs[source], self._bells[source], after)
+
+    async def heads(self, source: str) -> list[int]:
+        return await self._logs[source].heads()
+
+
+class PgLogSubscription:
+    """Goes round the partitions that have something new, a batch at a time, so that none starves."""
+
+    def __init__(self, log: Readable, bell: Bell, after: Mapping[int, int], batch_limit: int = BATCH_LIMIT) -> None:
+        self._log = log
+        self._bell = bell
+        self._limit = batch_limit
+        self._after = [after.get(partition, 0) for partition in range(log.partitions)]
+        self._heads = [0] * log.partitions
+        self._turn = 0
+
+    async def next(self) -> Batch:
+        while True:
+            for _ in range(len(self._after)):
+                partition, self._turn = self._turn, (self._turn + 1) % len(self._after)
+                if self._heads[partition] > self._after[partition]:
+                    return await self._fetch(partition)
+            bell_waits = self._bell.wait(POLL_SECONDS)
+            heads = await self._log.heads()
+            if heads == self._heads:
+                await bell_waits
+            else:
+                bell_waits.close()
+                self._heads = heads
+
+    def rewind(self, partition: int, after: int) -> None:
+        self._after[partition] = after
+
+    async def _fetch(self, partition: int) -> Batch:
+        events = await self._log.read_partition(partition, self._after[partition], self._limit)
+        self._after[partition] = events[-1].position
+        return Batch(partition, events)

@@ -1,0 +1,180 @@
+"""One FastAPI application per service, all alike: commands, reads, health, metrics, problems; and the city around them.
+
+Deny by default: `create_app` refuses to build a service that has a route without a scope.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Message, Receive, Scope as AsgiScope, Send
+
+from shared.engine.ids import Ids
+from shared.engine.runtime import Running
+from shared.engine.telemetry import REQUEST_SECONDS, REQUESTS
+from shared.web.commands import CommandRoute
+from shared.web.identity import ANYBODY, Principal, Scope, Tokens, identify
+from shared.web.openapi import document
+from shared.web.preconditions import wait_for_position
+from shared.web.problems import Problem, pointer, problem_of, problem_response
+
+log = structlog.get_logger()
+_SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+
+
+@dataclass(frozen=True)
+class Api:
+    """The public face of a service."""
+
+    title: str
+    reads: APIRouter
+    commands: Sequence[CommandRoute]
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Who reads, and from which running service."""
+
+    principal: Principal
+    running: Running
+    scope: Scope
+
+
+class reads:  # noqa: N801 - used as a declaration: Depends(reads(Scope.READ))
+    """The dependency of every read: identity, scope and If-Position. Carries the scope for the start-up check."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+
+    async def __call__(self, request: Request) -> Asking:
+        running: Running = request.app.state.running
+        principal = ANYBODY
+        if self.scope is not Scope.PUBLIC:
+            principal = identify(request, self.scope, request.app.state.tokens)
+        await wait_for_position(request, running)
+        return Asking(principal, running, self.scope)
+
+
+PublicAsking = Annotated[Asking, Depends(reads(Scope.PUBLIC))]
+
+
+class RouteWithoutScope(Exception):
+    """Every route must name the scope it needs; this one does not."""
+
+
+def create_app(api: Api, running: Running, tokens: Tokens) -> FastAPI:
+    """The application of one service, to be mounted at its short name."""
+    app = FastAPI(title=api.title, version="1", redoc_url=None, openapi_url="/openapi.json", docs_url="/docs")
+    app.state.running, app.state.tokens = running, tokens
+    for command in api.commands:
+        app.router.routes.append(command.route(running, tokens))
+    _refuse_unscoped(api.reads)
+    app.include_router(api.reads)
+    app.router.routes.extend(_operational(running))
+    app.openapi = lambda: document(app, api.commands)  # type: ignore[method-assign]
+    for error in (Problem, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(error, _handle)
+    return app
+
+
+def create_city(apps: dict[str, FastAPI], ids: Ids) -> ASGIApp:
+    """All services under one root."""
+    root = Starlette(routes=[Mount(f"/{name}", app) for name, app in apps.items()], exception_handlers={404: _handle})
+    return Observed(root, ids)
+
+
+def _refuse_unscoped(router: APIRouter) -> None:
+    for route in router.routes:
+        needs = route.dependant.dependencies if isinstance(route, APIRoute) else []
+        if not any(isinstance(need.call, reads) for need in needs):
+            raise RouteWithoutScope(getattr(route, "path", repr(route)))
+
+
+def _operational(running: Running) -> list[Route]:
+    async def live(_: Request) -> Response:
+        return JSONResponse({"status": "live"})
+
+    async def ready(_: Request) -> Response:
+        reasons = dict(running.stopped) | ({"draining": "shutting down"} if running.draining else {})
+        try:
+            await running.pool.fetchval("SELECT 1", timeout=2)
+        except Exception as error:
+            reasons["database"] = type(error).__name__
+        body: dict[str, Any] = {"status": "not ready" if reasons else "ready", "reasons": reasons}
+        body |= {"service": running.service.name, "time_scale": running.clock.scale, "time": running.clock.now().isoformat()}
+        return JSONResponse(body, 503 if reasons else 200)
+
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]
+
+
+async def _handle(request: Request, error: Exception) -> Response:
+    if isinstance(error, RequestValidationError):
+        errors = [{"pointer": pointer(item["loc"]), "message": item["msg"][:200]} for item in error.errors()[:20]]
+        return problem_response(request, Problem("VALIDATION_FAILED", errors=errors))
+    return problem_response(request, problem_of(error))
+
+
+class Observed:
+    """Outermost: request id, security headers, metrics, and the last answer when something was not foreseen."""
+
+    def __init__(self, app: ASGIApp, ids: Ids) -> None:
+        self._app, self._ids = app, ids
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        scope["jiesu.request_id"] = request_id = self._ids.uuid7()
+        started, status = time.perf_counter(), 500
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        except Exception as error:
+            known = problem_of(error)
+            if known.code == "INTERNAL":
+                log.error("not foreseen", request_id=request_id, error=type(error).__name__, exc_info=_trace(error))
+            if status == 500:
+                await problem_response(Request(scope), known)(scope, receive, observed)
+        finally:
+            service, route = _route(scope)
+            REQUESTS.labels(service, route, str(status)).inc()
+            REQUEST_SECONDS.labels(service, route).observe(time.perf_counter() - started)
+
+
+def _trace(error: Exception) -> str:
+    """Where it happened, without the values that were at hand."""
+    frames, traceback = [], error.__traceback__
+    while traceback is not None:
+        frames.append(f"{traceback.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{traceback.tb_lineno}")
+        traceback = traceback.tb_next
+    return " ".join(frames[-6:])
+
+
+def _route(scope: AsgiScope) -> tuple[str, str]:
+    """The route's template, never the path itself: paths hold identifiers."""
+    root = scope.get("root_path", "").strip("/")
+    route = scope.get("route")
+    return root or "none", getattr(route, "path", "none")
+
+

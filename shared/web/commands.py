@@ -1,0 +1,211 @@
+"""The way every command comes in over HTTP, once for all services.
+
+A service gives a path, a body model, a scope and a pure-looking function from the call to a Plan; reading, identity,
+preconditions, idempotency, waiting for neighbours, committing and answering are here. These are lean Starlette routes
+(FastAPI's own machinery costs more than our work); shared/web/openapi.py documents them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import orjson
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from shared.contracts.envelope import Actor
+from shared.engine.decider import NotYours, Refused
+from shared.engine.execute import Claims, Decision, Intention
+from shared.engine.runtime import ANSWERS_KEY, Running
+from shared.eventlog.log import Appended, Claim, KeyTaken, WrongVersion
+from shared.web.bodies import fingerprint, parse_body, read_body
+from shared.web.identity import ANYBODY, Ownership, Principal, Scope, Tokens, identify
+from shared.web.preconditions import POSITION, REPLAYED, etag, position_header, preconditions
+from shared.web.problems import Problem
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class Answer(BaseModel):
+    """What most commands answer: the state that the thing is now in, and its version."""
+
+    state: str
+    version: int
+
+
+@dataclass(frozen=True)
+class Call(Generic[B]):
+    """A command as it came in: who, what, about which subject, when."""
+
+    running: Running
+    principal: Principal
+    scope: Scope
+    subject: str
+    body: B
+    now: datetime
+    headers: Mapping[str, str]
+    fingerprint: Callable[[], bytes]
+
+    @property
+    def actor(self) -> Actor:
+        return self.principal.actor(self.scope)
+
+    def must_see(self, owned: Ownership) -> None:
+        """Raises NotYours unless the thing lies within the caller's reach."""
+        if not self.principal.can_see(self.scope, owned):
+            raise NotYours
+
+    def may_touch(self, ownership: Callable[[Any], Ownership]) -> Callable[[Any], None]:
+        """A guard that looks at the loaded state."""
+        return lambda state: self.must_see(ownership(state))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a call comes to: an intention, how to answer, and `only_once`: a further key that no other request may hold.
+
+    `only_once` is (client, key, code): the same request again is answered again, another one is refused with the code.
+    """
+
+    intention: Intention[Any]
+    answer: Callable[[Decision[Any]], dict[str, Any]]
+    only_once: tuple[str, str, str] | None = None
+
+
+Handle = Callable[[Call[Any]], Awaitable[Plan]]
+
+
+@dataclass(frozen=True)
+class CommandRoute:
+    """One command of a service's API. `subject` names the path parameter that the command is about."""
+
+    path: str
+    body: type[BaseModel]
+    scope: Scope
+    handle: Handle
+    summary: str
+    status: int = 200
+    subject: str = "appeal_id"
+    method: str = "POST"
+    answer: type[BaseModel] = Answer
+    _in_progress: set[tuple[str, str]] = field(default_factory=set)
+
+    def route(self, running: Running, tokens: Tokens) -> Route:
+        """The Starlette route, bound to a running service."""
+
+        async def endpoint(request: Request) -> Response:
+            return await self._answer(request, running, tokens)
+
+        return Route(self.path, endpoint, methods=[self.method])
+
+    async def _answer(self, request: Request, running: Running, tokens: Tokens) -> Response:
+        principal = ANYBODY if self.scope is Scope.PUBLIC else identify(request, self.scope, tokens)
+        asked = preconditions(request)
+        raw = await self._read(request, running)
+        body = parse_body(raw or b"{}", self.body)
+        subject = request.path_params.get(self.subject, "")
+        same = partial(fingerprint, request, raw)
+        call = Call(running, principal, self.scope, subject, body, running.clock.now(), request.headers, same)
+        if asked.key is None:
+            return await self._commit(call, asked.expected_version, None)
+        client = f"public:{subject}" if self.scope is Scope.PUBLIC else principal.sub
+        held = (client, asked.key)
+        if held in self._in_progress:
+            raise Problem("REQUEST_IN_PROGRESS")
+        self._in_progress.add(held)
+        try:
+            mark = _Mark(client, asked.key, call.fingerprint(), "IDEMPOTENCY_KEY_REUSED")
+            return await self._commit(call, asked.expected_version, mark)
+        finally:
+            self._in_progress.discard(held)
+
+    async def _read(self, request: Request, running: Running) -> bytes:
+        needs_no_body = not any(field.is_required() for field in self.body.model_fields.values())
+        if needs_no_body and request.headers.get("content-length", "0") == "0":
+            return b""
+        return await read_body(request, running.settings.max_body_bytes)
+
+    async def _commit(self, call: Call[Any], expected: int | None, mark: _Mark | None) -> Response:
+        """Carry the command out. A refusal is final only when all that neighbours had said has been heard."""
+        marks = [mark] if mark else []
+        try:
+            return await self._once(call, expected, marks)
+        except (Refused, NotYours, WrongVersion, KeyTaken) as refusal:
+            if (earlier := await _earlier_answer(call.running, marks)) is not None:
+                return earlier
+            if isinstance(refusal, KeyTaken) or not call.subject:
+                raise
+            if not await call.running.heard_neighbours(call.subject):
+                raise
+        return await self._once(replace(call, now=call.running.clock.now()), expected, marks)
+
+    async def _once(self, call: Call[Any], expected: int | None, marks: list[_Mark]) -> Response:
+        plan = await self.handle(call)
+        if plan.only_once is not None:
+            client, key, code = plan.only_once
+            marks.append(_Mark(client, key, call.fingerprint(), code))
+        intention = replace(plan.intention, expected_version=expected)
+        decision = await call.running.executor.execute(intention, _claims(call.running, plan, marks, self.status))
+        body = orjson.dumps(plan.answer(decision))
+        return _response(call.running, self.status, body, decision.version, decision.appended)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """An idempotency key, what it was used for, and what to say when it is used for something else."""
+
+    client: str
+    key: str
+    fingerprint: bytes
+    reused: str
+
+
+def _claims(running: Running, plan: Plan, marks: Sequence[_Mark], status: int) -> Claims | None:
+    if not marks:
+        return None
+
+    def claims(decision: Decision[Any]) -> list[Claim]:
+        answer = orjson.dumps({"status": status, "version": decision.version, "body": plan.answer(decision)}).decode()
+        return [_claim(running, mark, answer) for mark in marks]
+
+    return claims
+
+
+def _claim(running: Running, mark: _Mark, answer: str) -> Claim:
+    """The stored answer is sealed: it may hold a tracking code that is shown once."""
+    sealed = running.keyring.seal(ANSWERS_KEY, answer, f"{mark.client}/{mark.key}")
+    return Claim(mark.client, mark.key, mark.fingerprint, sealed["ct"].encode())
+
+
+async def _earlier_answer(running: Running, marks: Sequence[_Mark]) -> Response | None:
+    for mark in marks:
+        stored = await running.log.stored_answer(mark.client, mark.key)
+        if stored is None:
+            continue
+        if stored.fingerprint != mark.fingerprint:
+            raise Problem(mark.reused)
+        sealed = {"key": ANSWERS_KEY, "ct": stored.answer.decode()}
+        answer = orjson.loads(running.keyring.open(sealed, f"{mark.client}/{mark.key}"))
+        body = orjson.dumps(answer["body"])
+        response = _response(running, answer["status"], body, answer["version"], stored.appended)
+        response.headers[REPLAYED] = "true"
+        return response
+    return None
+
+
+def _response(running: Running, status: int, body: bytes, version: int, appended: Appended | None) -> Response:
+    headers = {"ETag": etag(version), "Cache-Control": "no-store"}
+    if appended is not None:
+        headers[POSITION] = position_header(running.service.name, appended)
+    return Response(body, status, headers, "application/json")
+
+
+def state_and_version(decision: Decision[Any]) -> dict[str, Any]:
+    """The usual answer."""
+    return {"state": str(decision.state.state), "version": decision.version}

@@ -1,0 +1,217 @@
+"""Who is asking, and what they may do. The one place where roles become permissions; everything else is denied.
+
+Two questions are answered here. `require`: may this role do this kind of thing at all (403 if not)? `reach`: whose
+things (404 for the others, exactly as if they did not exist)? Roles: domain specification, section 9.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OKPKey
+from starlette.requests import Request
+
+from shared.contracts.envelope import Actor
+from shared.engine.clock import Clock
+from shared.web.problems import Problem
+
+ISSUER = "jiesu-embedded"
+AUDIENCE = "jiesu"
+ALGORITHM = "Ed25519"
+LONGEST_TOKEN = 8192
+REMEMBERED_TOKENS = 4096
+
+
+class Scope(StrEnum):
+    """What can be done. Every route names one; a route without one does not start."""
+
+    PUBLIC = "public"
+    REGISTER = "appeal:register"
+    TRIAGE = "appeal:triage"
+    WITHDRAW = "appeal:withdraw"
+    READ = "appeal:read"
+    DISPATCH = "order:dispatch"
+    HANDLE = "order:handle"
+    CALL_BACK = "callback:record"
+    KEEP_UNITS = "unit:write"
+    KEEP_CATALOGUE = "catalogue:write"
+    KEEP_POLICY = "policy:write"
+    READ_SCORES = "score:read"
+    READ_REFERENCE = "reference:read"
+
+
+class Reach(StrEnum):
+    """Whose appeals."""
+
+    ALL = "ALL"
+    DISTRICT = "DISTRICT"
+    UNIT = "UNIT"
+    OWN = "OWN"
+
+
+_HOTLINE_READ = {Scope.READ: Reach.ALL, Scope.READ_REFERENCE: Reach.ALL, Scope.READ_SCORES: Reach.ALL}
+_HANDLER = {
+    Scope.READ: Reach.UNIT,
+    Scope.HANDLE: Reach.UNIT,
+    Scope.READ_REFERENCE: Reach.ALL,
+    Scope.READ_SCORES: Reach.ALL,
+}
+
+PERMISSIONS: dict[str, dict[Scope, Reach]] = {
+    "AGENT": _HOTLINE_READ | {Scope.REGISTER: Reach.ALL, Scope.TRIAGE: Reach.ALL, Scope.WITHDRAW: Reach.ALL},
+    "HOTLINE_SUPERVISOR": _HOTLINE_READ
+    | {Scope.REGISTER: Reach.ALL, Scope.TRIAGE: Reach.ALL, Scope.WITHDRAW: Reach.ALL, Scope.DISPATCH: Reach.ALL},
+    "DISPATCHER": _HOTLINE_READ | {Scope.DISPATCH: Reach.ALL, Scope.TRIAGE: Reach.ALL},
+    "CALLBACK_OFFICER": _HOTLINE_READ | {Scope.CALL_BACK: Reach.ALL},
+    "MUNICIPAL_ADMIN": _HOTLINE_READ
+    | {
+        Scope.DISPATCH: Reach.ALL,
+        Scope.KEEP_UNITS: Reach.ALL,
+        Scope.KEEP_CATALOGUE: Reach.ALL,
+        Scope.KEEP_POLICY: Reach.ALL,
+    },
+    "DISTRICT_COORDINATOR": {
+        Scope.READ: Reach.DISTRICT,
+        Scope.DISPATCH: Reach.DISTRICT,
+        Scope.HANDLE: Reach.UNIT,
+        Scope.READ_REFERENCE: Reach.ALL,
+        Scope.READ_SCORES: Reach.ALL,
+    },
+    "STREET_HANDLER": _HANDLER,
+    "DEPARTMENT_HANDLER": _HANDLER,
+    "ENTERPRISE_HANDLER": _HANDLER,
+    "COMMUNITY_ASSISTANT": {Scope.READ: Reach.UNIT, Scope.READ_REFERENCE: Reach.ALL},
+    "MASS_ORG_PARTICIPANT": {Scope.READ: Reach.UNIT, Scope.READ_REFERENCE: Reach.ALL},
+    "AUDITOR": _HOTLINE_READ,
+    "ANALYST": {Scope.READ_REFERENCE: Reach.ALL, Scope.READ_SCORES: Reach.ALL},
+    "INTEGRATOR": {Scope.REGISTER: Reach.OWN, Scope.READ: Reach.OWN, Scope.READ_REFERENCE: Reach.ALL},
+    "APPELLANT": {Scope.REGISTER: Reach.OWN, Scope.READ: Reach.OWN, Scope.WITHDRAW: Reach.OWN},
+}
+_WIDEST = [Reach.ALL, Reach.DISTRICT, Reach.UNIT, Reach.OWN]
+
+
+@dataclass(frozen=True, slots=True)
+class Ownership:
+    """Who an appeal belongs to, as far as scope is concerned."""
+
+    units: frozenset[str] = frozenset()
+    district: str | None = None
+    client: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated caller. `sub` is an account and also the client of its idempotency keys."""
+
+    sub: str
+    roles: tuple[str, ...]
+    unit_id: str | None = None
+    district: str | None = None
+
+    def require(self, scope: Scope) -> None:
+        """Raises FORBIDDEN unless one of the roles has this scope."""
+        if not any(scope in PERMISSIONS.get(role, {}) for role in self.roles):
+            raise Problem("FORBIDDEN")
+
+    def reach(self, scope: Scope) -> Reach:
+        """The widest reach that the roles give for a scope."""
+        given = {PERMISSIONS[role][scope] for role in self.roles if scope in PERMISSIONS.get(role, {})}
+        return next(reach for reach in _WIDEST if reach in given)
+
+    def can_see(self, scope: Scope, owned: Ownership) -> bool:
+        """Whether a thing lies within the caller's reach for a scope."""
+        match self.reach(scope):
+            case Reach.ALL:
+                return True
+            case Reach.DISTRICT:
+                return self.district is not None and self.district == owned.district
+            case Reach.UNIT:
+                return self.unit_id is not None and self.unit_id in owned.units
+            case Reach.OWN:
+                return owned.client == self.sub
+
+    def actor(self, scope: Scope) -> Actor:
+        """How the caller appears on the record: the role that this was done in."""
+        role = next((role for role in self.roles if scope in PERMISSIONS.get(role, {})), "PUBLIC")
+        return Actor(role, self.unit_id, self.sub)
+
+
+ANYBODY = Principal("anonymous", ())
+"""The caller of a public route: no roles, no reach."""
+
+
+class Tokens:
+    """Issues and checks the local bearer tokens of the embedded mode (EdDSA, RFC 8037)."""
+
+    def __init__(self, seed: bytes, clock: Clock) -> None:
+        self._key = _key(seed)
+        self._clock = clock
+        self._seen: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
+
+    def issue(
+        self, role: str, sub: str, seconds: int, unit_id: str | None = None, district: str | None = None
+    ) -> str:
+        """A signed token for one role. Raises ValueError for an unknown role."""
+        if role not in PERMISSIONS:
+            raise ValueError(f"unknown role {role}; one of {', '.join(PERMISSIONS)}")
+        now = int(self._clock.now().timestamp())
+        claims: dict[str, Any] = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "roles": [role], "iat": now}
+        claims |= {"exp": now + seconds} | ({"unit_id": unit_id} if unit_id else {})
+        claims |= {"district": district} if district else {}
+        return jwt.encode({"alg": ALGORITHM}, claims, self._key, algorithms=[ALGORITHM])
+
+    def principal(self, token: str) -> Principal:
+        """The caller behind a token. Raises UNAUTHENTICATED."""
+        now = self._clock.now().timestamp()
+        if (seen := self._seen.get(token)) is None:
+            seen = self._check(token, now)
+            self._seen[token] = seen
+            while len(self._seen) > REMEMBERED_TOKENS:
+                self._seen.popitem(last=False)
+        if seen[0] <= now:
+            raise Problem("UNAUTHENTICATED")
+        return seen[1]
+
+    def _check(self, token: str, now: float) -> tuple[float, Principal]:
+        if len(token) > LONGEST_TOKEN:
+            raise Problem("UNAUTHENTICATED")
+        try:
+            decoded = jwt.decode(token, self._key, algorithms=[ALGORITHM])
+            required: Any = {
+                "iss": {"essential": True, "value": ISSUER},
+                "aud": {"essential": True, "value": AUDIENCE},
+                "sub": {"essential": True},
+                "exp": {"essential": True},
+            }
+            jwt.JWTClaimsRegistry(now=lambda: int(now), **required).validate(decoded.claims)
+            return float(decoded.claims["exp"]), _principal(decoded.claims)
+        except (JoseError, ValueError, KeyError, TypeError):
+            raise Problem("UNAUTHENTICATED") from None
+
+
+def identify(request: Request, scope: Scope, tokens: Tokens) -> Principal:
+    """The caller, with a role that has this scope. Raises UNAUTHENTICATED or FORBIDDEN."""
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not token:
+        raise Problem("UNAUTHENTICATED")
+    principal = tokens.principal(token)
+    principal.require(scope)
+    return principal
+
+
+def _principal(claims: dict[str, Any]) -> Principal:
+    roles, unit_id, district = claims["roles"], claims.get("unit_id"), claims.get("district")
+    texts = [claims["sub"], *roles, *filter(None, (unit_id, district))]
+    if not isinstance(roles, list) or not all(isinstance(text, str) and text for text in texts):
+        raise ValueError("claims")
+    return Principal(claims["sub"], tuple(roles), unit_id, district)
+
+
+def _key(seed: bytes) -> OKPKey:
+    return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(seed))
