@@ -80,7 +80,12 @@ def _first_screen(settings: Settings, tokens: Tokens) -> None:
         file.chmod(0o600)
         roles.add_row(f"  {role}", scope.get("unit_id", ""), f"$(cat {escape(str(file))})")
     screen.print("\n[bold green]接诉即办 — the city is up.[/] Ctrl-C stops it; nothing acknowledged is ever lost.\n")
-    for name, what in (("intake", "一号响应"), ("routing", "精准派单"), ("feedback", "两种反馈"), ("scoring", "三率考核")):
+    for name, what in (
+        ("intake", "一号响应"),
+        ("routing", "精准派单"),
+        ("feedback", "两种反馈"),
+        ("scoring", "三率考核"),
+    ):
         screen.print(f"  {what}  {base}/{name}/docs")
     screen.print("\n[bold]A token per role[/] (valid 30 days):")
     screen.print(roles, soft_wrap=True)
@@ -91,7 +96,7 @@ def _first_screen(settings: Settings, tokens: Tokens) -> None:
     screen.print("\n[bold]Register an appeal[/] (paste as it is):\n")
     screen.out(
         f"curl -s {base}/intake/v1/appeals -H 'Content-Type: application/json' \\\n"
-        f'  -H "Authorization: Bearer $(cat {folder}/AGENT)" \\\n  -d \'{appeal}\'\n'
+        f"  -H \"Authorization: Bearer $(cat {folder}/AGENT)\" \\\n  -d '{appeal}'\n"
     )
     screen.print("[bold]Then[/]  jiesu simulate --lives 100   ·   jiesu import FILE.csv   ·   jiesu --help\n")
 

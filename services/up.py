@@ -31,7 +31,7 @@ import uvicorn
 
 from services.city import APIS, SERVICES
 from shared.engine.ids import SystemIds
-from shared.engine.runtime import Running, running_city
+from shared.engine.runtime import Running, running_city, sqlalchemy_url
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings
 from shared.eventlog.migrate import migrate_log, migrate_vault, role_of
@@ -115,7 +115,7 @@ class EmbeddedPostgres:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._data, *options],
                 user=self._user, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=_die_with_parent,
+                start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509 - before any thread exists
             )  # fmt: skip
         give_up = time.monotonic() + START_SECONDS
         while not self._ready():
@@ -257,12 +257,8 @@ async def migrate(url: str, settings: Settings) -> None:
     if version.major < 15:
         raise CannotStart(f"PostgreSQL {version.major} is too old; 15 or newer is needed")
     for service in SERVICES:
-        await migrate_log(_sqlalchemy(url), service.name, settings.partitions)
-    await migrate_vault(_sqlalchemy(url), [role_of(service.name) for service in SERVICES])
-
-
-def _sqlalchemy(url: str) -> str:
-    return "postgresql+asyncpg://" + url.split("://", 1)[1]
+        await migrate_log(sqlalchemy_url(url), service.name, settings.partitions)
+    await migrate_vault(sqlalchemy_url(url), [role_of(service.name) for service in SERVICES])
 
 
 class _Server(uvicorn.Server):

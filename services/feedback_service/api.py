@@ -157,7 +157,9 @@ def _told(running: Running, entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _item(row: RowMapping) -> dict[str, Any]:
-    plain = {name: row[name] for name in ("appeal_id", "ticket_no", "state", "lead_unit", "cc_district", "round", "version")}
+    plain = {
+        name: row[name] for name in ("appeal_id", "ticket_no", "state", "lead_unit", "cc_district", "round", "version")
+    }
     return plain | {name: row[name] and rfc3339(row[name]) for name in ("due_at", "callback_due_at", "updated_at")}
 
 

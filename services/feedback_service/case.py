@@ -1,8 +1,8 @@
 """The life of a case: the unit contacts the resident, answers twice, and then the hotline asks what really happened.
 
-两种反馈: a round is done when the result has gone to the appellant and to the hotline, in any order. The callback comes at
-the limit whatever the unit did, and what is not solved goes round again, up to the policy's number of rounds. Law:
-Regulation Art 14, 15, 23; domain specification, section 4 rows 11-23.
+两种反馈: a round is done when the result has gone to the appellant and to the hotline, in any order. The callback
+comes at the limit whatever the unit did, and what is not solved goes round again, up to the policy's number of rounds.
+Law: Regulation Art 14, 15, 23; domain specification, section 4 rows 11-23.
 """
 
 from __future__ import annotations

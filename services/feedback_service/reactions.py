@@ -61,15 +61,17 @@ def _intention(heard: Heard, command: Command) -> Intention[Any]:
     return Intention(CASE, heard.subject, command, cause=heard.envelope)
 
 
-REACTIONS = Reactions({
-    OrderDispatched: on_dispatched,
-    OrderSigned: on_signed,
-    HandlingLimitExpired: on_limit_expired,
-    AppealAnsweredDirectly: ends(CaseState.ANSWERED),
-    AppealRedirected: ends(CaseState.REDIRECTED),
-    AppealMerged: ends(CaseState.MERGED),
-    AppealWithdrawn: ends(CaseState.WITHDRAWN),
-})
+REACTIONS = Reactions(
+    {
+        OrderDispatched: on_dispatched,
+        OrderSigned: on_signed,
+        HandlingLimitExpired: on_limit_expired,
+        AppealAnsweredDirectly: ends(CaseState.ANSWERED),
+        AppealRedirected: ends(CaseState.REDIRECTED),
+        AppealMerged: ends(CaseState.MERGED),
+        AppealWithdrawn: ends(CaseState.WITHDRAWN),
+    }
+)
 
 
 def _given(event: FeedbackGiven, at: datetime) -> Sequence[Deadline | Met]:

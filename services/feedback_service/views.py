@@ -29,15 +29,17 @@ CASES = Table(
     Column("version", Integer),
 )
 
-KEPT = frozenset({
-    "appellant-contacted",
-    "feedback-given",
-    "callback-scheduled",
-    "callback-attempted",
-    "callback-recorded",
-    "callback-invalidated",
-    "rework-requested",
-})
+KEPT = frozenset(
+    {
+        "appellant-contacted",
+        "feedback-given",
+        "callback-scheduled",
+        "callback-attempted",
+        "callback-recorded",
+        "callback-invalidated",
+        "rework-requested",
+    }
+)
 """Events whose content the file of a case shows; their texts stay sealed in it."""
 
 _STATES = {

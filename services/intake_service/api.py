@@ -216,7 +216,9 @@ async def list_cases(
     conditions += _between(CASES.c.raised_at, raised_after, raised_before)
     conditions += _between(CASES.c.updated_at, updated_after, updated_before)
     if category:
-        conditions.append((CASES.c.category == category) | CASES.c.category.startswith(category + SEPARATOR, autoescape=True))
+        conditions.append(
+            (CASES.c.category == category) | CASES.c.category.startswith(category + SEPARATOR, autoescape=True)
+        )
     if tag:
         conditions.append((SEPARATOR + CASES.c.tags + SEPARATOR).contains(SEPARATOR + tag + SEPARATOR, autoescape=True))
     if overdue is not None:
@@ -272,5 +274,3 @@ COMMANDS = (
 )  # fmt: skip
 
 API = Api("Jiesu intake 一号响应", router, COMMANDS)
-
-

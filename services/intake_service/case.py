@@ -26,15 +26,17 @@ class Parts:
 
 _FAR = {
     state: rank
-    for rank, state in enumerate((
-        CaseState.DISPATCHED,
-        CaseState.SIGNED,
-        CaseState.HANDLING,
-        CaseState.FEEDBACK_DONE,
-        CaseState.CALLBACK_DUE,
-        CaseState.REWORK,
-        CaseState.CLOSED,
-    ))
+    for rank, state in enumerate(
+        (
+            CaseState.DISPATCHED,
+            CaseState.SIGNED,
+            CaseState.HANDLING,
+            CaseState.FEEDBACK_DONE,
+            CaseState.CALLBACK_DUE,
+            CaseState.REWORK,
+            CaseState.CLOSED,
+        )
+    )
 }
 """How far a round has come; feedback hears of signing a moment after routing."""
 

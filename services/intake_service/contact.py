@@ -1,7 +1,7 @@
 """Contact data: who is the same person, and how much of a number may be shown.
 
-The pseudonym of an appellant is a keyed blind index of the phone number or e-mail, so that the same person is recognised
-without storing anything that could be guessed back: eleven digits hashed without a key are found in minutes.
+The pseudonym of an appellant is a keyed blind index of the phone number or e-mail, so that the same person is
+recognised without storing anything that could be guessed back: eleven digits hashed without a key are found in minutes.
 """
 
 from __future__ import annotations

@@ -20,8 +20,10 @@ from shared.eventlog.sealing import sealed_refs, unseal_data
 from shared.web.identity import Ownership, Principal, Reach, Scope
 
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
-PLAIN = ("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency", "lead_unit")
-PLAIN += ("lead_unit_name", "cc_district", "merged_into", "version")
+PLAIN = (
+    *("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency"),
+    *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "version"),
+)
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
 NEVER_SHOWN = ("appellant", "tracking_hash")
 
@@ -44,7 +46,7 @@ async def case_by_ticket(running: Running, ticket_no: str) -> RowMapping:
 
 async def _one(running: Running, query: Select[Any]) -> RowMapping:
     async with running.reads.connect() as connection:
-        row = (await connection.execute(query)).mappings().first()
+        row: RowMapping | None = (await connection.execute(query)).mappings().first()
     if row is None or row["state"] is None:
         raise NotYours
     return row
@@ -63,7 +65,7 @@ async def whole_case(running: Running, row: RowMapping, principal: Principal) ->
     story = await _story(running, row["appeal_id"])
     await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
     opened = [_opened(running, event) for event in story]
-    facts = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
+    facts: dict[str, Any] = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
     item = summary(row)
     item |= {name: facts.get(name) for name in ("title", "content", "source_ref", "relates_to")}
     item |= {"location": facts.get("place"), "appellant": _appellant(facts.get("appellant"), row, principal)}

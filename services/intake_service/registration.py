@@ -1,4 +1,4 @@
-"""From a request to the facts of a registration: ticket number, tracking code, pseudonym, what the channel must bring."""
+"""From a request to the facts of a registration: ticket number, tracking code, pseudonym, what a channel must bring."""
 
 from __future__ import annotations
 

@@ -78,7 +78,13 @@ class Cases(KeyedView):
 
     table = CASES
     sources = ALL_SERVICES
-    indexes = ("ticket_no", "lead_unit, updated_at", "cc_district, updated_at", "state, updated_at", "updated_at, appeal_id")
+    indexes = (
+        "ticket_no",
+        "lead_unit, updated_at",
+        "cc_district, updated_at",
+        "state, updated_at",
+        "updated_at, appeal_id",
+    )
 
     def key(self, event: Envelope) -> str | None:
         return event.subject if event.type in _FOLDS else None
@@ -131,7 +137,10 @@ def _parts(row: dict[str, Any]) -> Parts:
 def _registered(row: dict[str, Any], event: Envelope) -> None:
     data, place, appellant = event.data, event.data["place"], event.data["appellant"]
     row.update(
-        {name: data.get(name) for name in ("ticket_no", "kind", "channel", "urgency", "client", "source_ref", "tracking_hash")},
+        {
+            name: data.get(name)
+            for name in ("ticket_no", "kind", "channel", "urgency", "client", "source_ref", "tracking_hash")
+        },
         district=place.get("district"),
         township=place.get("township"),
         category=SEPARATOR.join(data.get("category_path", ())) or None,
@@ -149,7 +158,9 @@ Fold = Callable[[dict[str, Any], Envelope], None]
 
 def _intake(state: CaseState) -> Fold:
     def fold(row: dict[str, Any], event: Envelope) -> None:
-        row.update(intake_state=state.value, version=event.version, merged_into=event.data.get("into", row["merged_into"]))
+        row.update(
+            intake_state=state.value, version=event.version, merged_into=event.data.get("into", row["merged_into"])
+        )
 
     return fold
 

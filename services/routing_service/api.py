@@ -252,7 +252,10 @@ async def list_catalogues(asking: CanReadReference, limit: Limit = 50, cursor: C
     rows, following = await _by_key(asking, CATALOGUES, "catalogues", [], cursor, limit)
     items = [
         {"version": row["catalogue_version"], "state": row["state"], "source": row["source"]}
-        | {"effective_from": row["effective_from"] and rfc3339(row["effective_from"]), "rules": orjson.loads(row["rules"])}
+        | {
+            "effective_from": row["effective_from"] and rfc3339(row["effective_from"]),
+            "rules": orjson.loads(row["rules"]),
+        }
         for row in rows
     ]
     return JSONResponse({"items": items, "next_cursor": following})
@@ -280,7 +283,7 @@ _ORDER = "/v1/orders/{appeal_id}"
 COMMANDS = (
     CommandRoute(f"{_ORDER}/dispatch", DispatchBody, Scope.DISPATCH, dispatch, "Dispatch by hand"),
     CommandRoute(f"{_ORDER}/sign", NoBody, Scope.HANDLE, sign, "Sign for an order"),
-    CommandRoute("/v1/units", UnitBody, Scope.KEEP_UNITS, keep_unit, "Enter or replace a unit", subject="", method="PUT"),
+    CommandRoute("/v1/units", UnitBody, Scope.KEEP_UNITS, keep_unit, "Enter a unit", subject="", method="PUT"),
     CommandRoute(
         "/v1/catalogue/versions", CatalogueBody, Scope.KEEP_CATALOGUE, draft_catalogue, "Draft a catalogue", 201, ""
     ),

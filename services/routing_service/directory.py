@@ -1,4 +1,4 @@
-"""The directory as reactions see it: the tree and the catalogue in force, read from the views and kept while unchanged."""
+"""The directory as reactions see it: the tree and the catalogue in force, read from the views, kept while unchanged."""
 
 from __future__ import annotations
 

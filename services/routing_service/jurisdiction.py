@@ -1,7 +1,7 @@
 """Whose ground it is: from what the appeal says about its place to a street or town, or at least a district.
 
-Given codes and names come first, then the address, then the text. Two districts share the name 八里庄街道, so a town's name
-alone counts only where it is the only one, or where the district is known too.
+Given codes and names come first, then the address, then the text. Two districts share the name 八里庄街道, so a town's
+name alone counts only where it is the only one, or where the district is known too.
 """
 
 from __future__ import annotations

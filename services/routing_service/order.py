@@ -111,7 +111,7 @@ class End(Command):
     outcome: CaseState
 
 
-def decide(command: Command, order: Order) -> Sequence[Payload]:  # noqa: PLR0912 - one case a command
+def decide(command: Command, order: Order) -> Sequence[Payload]:
     if isinstance(command, Propose):
         return [] if order.state else [command.facts]
     if order.state is None or order.proposal is None:

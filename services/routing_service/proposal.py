@@ -1,8 +1,9 @@
 """Whose duty it is: the catalogue read against one appeal, with the reasons in plain words.
 
-Duty comes from the rules (category and keywords), ground from the gazetteer; together they give ranked units. The points
-for a fitting category and for words in title and text are policy data. Law: Regulation Art 11 (职权法定、属地管理、分级负责),
-Art 12 (a district coordinates what nobody else can be found for), Art 17 (a community never leads).
+Duty comes from the rules (category and keywords), ground from the gazetteer; together they give ranked units. The
+points for a fitting category and for words in title and text are policy data. Law: Regulation Art 11
+(职权法定、属地管理、分级负责), Art 12 (a district coordinates what nobody else can be found for), Art 17 (a community
+never leads).
 """
 
 from __future__ import annotations

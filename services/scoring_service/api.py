@@ -33,8 +33,10 @@ router = APIRouter()
 CanReadScores = Annotated[Asking, Depends(reads(Scope.READ_SCORES))]
 PeriodKey = Annotated[str, Query(pattern=r"^(19|20|21)\d{2}-(0[1-9]|1[0-2])$", description="考核期, YYYY-MM")]
 PolicyVersion = Annotated[str | None, Query(alias="policy", max_length=64)]
-COUNTS = ("received", "valid_callbacks", "contacted", "resolved", "satisfied", "basically_satisfied")
-COUNTS += ("dissatisfied", "not_stated")
+COUNTS = (
+    *("received", "valid_callbacks", "contacted", "resolved"),
+    *("satisfied", "basically_satisfied", "dissatisfied", "not_stated"),
+)
 RATES = ("response_rate", "resolution_rate", "satisfaction_rate", "composite")
 LONGEST_HISTORY = 60
 """Months in one answer."""
@@ -131,7 +133,9 @@ async def get_scores(
 
 def _csv(items: Sequence[dict[str, Any]]) -> Response:
     table = io.StringIO()
-    writer = csv.DictWriter(table, fieldnames=["unit_id", "name", *COUNTS, *RATES, "composite_shown", "rank", "label", "rated"])
+    writer = csv.DictWriter(
+        table, fieldnames=["unit_id", "name", *COUNTS, *RATES, "composite_shown", "rank", "label", "rated"]
+    )
     writer.writeheader()
     writer.writerows(items)
     return Response("\ufeff" + table.getvalue(), media_type="text/csv; charset=utf-8")
@@ -161,7 +165,8 @@ async def get_history(
 
 
 def _periods(first: str, last: str, start_day: int) -> list[str]:
-    periods, period = [], first
+    periods: list[str] = []
+    period = first
     bounds(first, start_day)
     while period <= last:
         if len(periods) == LONGEST_HISTORY:

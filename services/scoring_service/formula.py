@@ -1,7 +1,8 @@
 """三率: the pure arithmetic of assessment, in Decimal from beginning to end.
 
-A rate is a percentage of the valid callbacks; the composite is their weighted sum. The same code serves the service and
-an auditor with a table of counts. Law: Regulation Art 32. Formulas and vectors: domain specification, sections 2.1 and 6.
+A rate is a percentage of the valid callbacks; the composite is their weighted sum. The same code serves the service
+and an auditor with a table of counts. Law: Regulation Art 32. Formulas and vectors: domain specification, sections 2.1
+and 6.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ def counted_rounds(policy: Policy, start: datetime, end: datetime) -> Any:
     )
 
 
-def counts_query(policy: Policy, start: datetime, end: datetime, league: League | None, unit_id: str | None) -> Select[Any]:
+def counts_query(
+    policy: Policy, start: datetime, end: datetime, league: League | None, unit_id: str | None
+) -> Select[Any]:
     """A row of counts for every unit of a league (or one unit), also for units that received nothing."""
     counted = counted_rounds(policy, start, end)
     valid = counted.c.valid.is_(True)

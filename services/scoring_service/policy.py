@@ -18,7 +18,7 @@ from shared.engine.decider import Command, Decider, NotYours, Refused
 
 def _decimal_text(value: Any) -> Decimal:
     if not isinstance(value, str):
-        raise ValueError("write figures as decimal strings, e.g. \"0.40\"")
+        raise ValueError('write figures as decimal strings, e.g. "0.40"')
     return Decimal(value) if value.replace(".", "", 1).isdigit() else _not_a_figure()
 
 

@@ -90,14 +90,16 @@ class CaseState(StrEnum):
     WITHDRAWN = "WITHDRAWN"
 
 
-ENDED = frozenset({
-    CaseState.ANSWERED,
-    CaseState.REDIRECTED,
-    CaseState.MERGED,
-    CaseState.CLOSED,
-    CaseState.ARCHIVED,
-    CaseState.WITHDRAWN,
-})
+ENDED = frozenset(
+    {
+        CaseState.ANSWERED,
+        CaseState.REDIRECTED,
+        CaseState.MERGED,
+        CaseState.CLOSED,
+        CaseState.ARCHIVED,
+        CaseState.WITHDRAWN,
+    }
+)
 """States that nothing but archiving follows."""
 
 

@@ -158,5 +158,3 @@ class OrderEnded(_Routing):
     """Nothing is left to do for the unit: the appeal was closed, withdrawn, answered, redirected or merged."""
 
     outcome: CaseState
-
-

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import asyncpg
@@ -61,7 +62,13 @@ class Consumer:
     """One handler on one source. `run` returns only when the consumer is retired; it raises when it must stop."""
 
     def __init__(
-        self, name: str, source: str, bus: Bus, pool: asyncpg.Pool, handler: Handler, on_commit: Callable[[], None] = _quiet
+        self,
+        name: str,
+        source: str,
+        bus: Bus,
+        pool: asyncpg.Pool,
+        handler: Handler,
+        on_commit: Callable[[], None] = _quiet,
     ) -> None:
         self.name, self.source = name, source
         self._bus, self._pool, self._handler, self._on_commit = bus, pool, handler, on_commit
@@ -142,7 +149,7 @@ class Consumer:
 
 
 def _without_holes(events: Sequence[Recorded]) -> None:
-    for before, after in zip(events, events[1:], strict=False):
+    for before, after in pairwise(events):
         if after.position != before.position + 1:
             raise Hole(f"{after.position} after {before.position} in partition {after.partition}")
 

@@ -30,7 +30,9 @@ from shared.messaging.bus import Bell
 CLAIM_DUE = """
     SELECT stream, name, subject, due_at FROM deadlines WHERE due_at <= $1
     ORDER BY due_at, stream LIMIT $2 FOR UPDATE SKIP LOCKED"""
-REMOVE = "DELETE FROM deadlines d USING unnest($1::text[], $2::text[]) AS g (stream, name) WHERE (d.stream, d.name) = (g.stream, g.name)"
+REMOVE = """
+    DELETE FROM deadlines d USING unnest($1::text[], $2::text[]) AS gone (stream, name)
+    WHERE d.stream = gone.stream AND d.name = gone.name"""
 SET = """
     INSERT INTO deadlines (stream, name, subject, due_at)
     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])
@@ -104,7 +106,9 @@ class DeadlineProjection:
 class Sweeper:
     """Carries out what is due. Any number of them may run; a row is claimed by one."""
 
-    def __init__(self, service: str, deadlines: Deadlines, pool: asyncpg.Pool, executor: Executor, clock: Clock) -> None:
+    def __init__(
+        self, service: str, deadlines: Deadlines, pool: asyncpg.Pool, executor: Executor, clock: Clock
+    ) -> None:
         self._service, self._commands = service, deadlines.commands
         self._pool, self._executor, self._clock = pool, executor, clock
 

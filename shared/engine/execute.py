@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from shared.contracts.envelope import Envelope, Payload
@@ -22,6 +22,7 @@ from shared.eventlog.sealing import Keyring, seal_data
 
 S = TypeVar("S")
 DECISION_ATTEMPTS = 3
+_ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,9 @@ class Executor:
         ref = intention.sealed_for if isinstance(intention.sealed_for, str) else intention.sealed_for(state)
         if ref:
             await self.keyring.create((ref,))
-        time = max(filter(None, (intention.command.at, loaded.last_time, intention.cause and intention.cause.time)))
+        time = max(
+            intention.command.at, loaded.last_time or _ALWAYS, intention.cause.time if intention.cause else _ALWAYS
+        )
         envelopes = [
             self._envelope(intention, payload, loaded.version + offset, time, ref)
             for offset, payload in enumerate(payloads, 1)
@@ -204,5 +207,3 @@ def _fold(decider: Decider[S], loaded: Loaded[S], events: Sequence[Recorded]) ->
         envelope = event.envelope
         loaded.state = decider.evolve(loaded.state, payload_of(envelope.type, envelope.data))
         loaded.version, loaded.last_time = event.version, envelope.time
-
-

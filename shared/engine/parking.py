@@ -30,10 +30,8 @@ BEHIND = "behind an earlier parked event"
 
 async def park(connection: Connection, consumer: str, source: str, event: Recorded, subject: str, reason: str) -> None:
     """Put one event aside, in the transaction that moves the cursor past it."""
-    PARKED.labels(consumer, reason.split(":")[0]).inc()
-    await connection.execute(
-        PARK, consumer, source, event.partition, event.position, subject, reason, event.body
-    )
+    PARKED.labels(consumer, reason.split(":", maxsplit=1)[0]).inc()
+    await connection.execute(PARK, consumer, source, event.partition, event.position, subject, reason, event.body)
 
 
 async def subjects_waiting(connection: Connection, consumer: str, subjects: Sequence[str]) -> set[str]:

@@ -28,7 +28,9 @@ READ_GENERATION = "SELECT version, generation FROM view_generations WHERE view =
 WRITE_GENERATION = """
     INSERT INTO view_generations (view, version, generation) VALUES ($1, $2, $3)
     ON CONFLICT (view) DO UPDATE SET version = excluded.version, generation = excluded.generation"""
-LOCK_CURSORS = "SELECT source, partition, sequence FROM cursors WHERE consumer = $1 ORDER BY source, partition FOR UPDATE"
+LOCK_CURSORS = (
+    "SELECT source, partition, sequence FROM cursors WHERE consumer = $1 ORDER BY source, partition FOR UPDATE"
+)
 DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext($1))"
 
@@ -124,7 +126,9 @@ class Projection:
         """Fold everything into a new generation beside the live one, then swap. Answers with the new generation."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(ONE_AT_A_TIME, self.view.name)
-            active = await connection.fetchval("SELECT generation FROM view_generations WHERE view = $1", self.view.name)
+            active = await connection.fetchval(
+                "SELECT generation FROM view_generations WHERE view = $1", self.view.name
+            )
             generation = (active or 0) + 1
             await self._drop(connection, generation)
             await self._create(connection, generation)
@@ -135,8 +139,8 @@ class Projection:
 
     async def active_consumer(self) -> str:
         """The consumer that keeps the table behind the stable view."""
-        row = await self._pool.fetchrow(READ_GENERATION, self.view.name)
-        return f"{self.view.name}_v{row['version']}_g{row['generation']}"
+        rows = await self._pool.fetch(READ_GENERATION, self.view.name)
+        return f"{self.view.name}_v{rows[0]['version']}_g{rows[0]['generation']}"
 
     def consumer_name(self, generation: int) -> str:
         return f"{self.view.name}_v{self.view.VERSION}_g{generation}"

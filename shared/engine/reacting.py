@@ -70,9 +70,7 @@ class StillParked(Exception):
 class Reacting:
     """The handler of the consumer that carries out a service's reactions on one source."""
 
-    def __init__(
-        self, consumer: str, source: str, reactions: Reactions, executor: Executor, clock: Clock
-    ) -> None:
+    def __init__(self, consumer: str, source: str, reactions: Reactions, executor: Executor, clock: Clock) -> None:
         self._consumer, self._source = consumer, source
         self._by_type = {payload.event_type(): react for payload, react in reactions.table.items()}
         self._opens = {payload.event_type() for payload in reactions.opens}

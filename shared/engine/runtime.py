@@ -56,11 +56,10 @@ class Running:
     settings: Settings
     secrets: Secrets
     clock: Clock
-    ids: Ids
-    pool: asyncpg.Pool
-    reads: AsyncEngine
     executor: Executor
     log: PostgresLog
+    pool: asyncpg.Pool
+    reads: AsyncEngine
     bell: Bell
     bus: Bus
     projections: Sequence[Projection]
@@ -70,6 +69,10 @@ class Running:
     @property
     def keyring(self) -> Keyring:
         return self.executor.keyring
+
+    @property
+    def ids(self) -> Ids:
+        return self.executor.ids
 
     async def views_reached(self, source: str, partition: int, position: int) -> bool:
         """Whether every view that reads a source has taken everything up to a position; waits a little."""
@@ -137,40 +140,42 @@ async def running_city(
     """These services in this process, started in order and stopped in reverse. With jobs=False nothing consumes."""
     clock = clock or SystemClock(settings.time_scale)
     async with AsyncExitStack() as stack:
-        bells = {service.name: Bell() for service in services}
+        bells: dict[str, Bell] = {service.name: Bell() for service in services}
         pools = {s.name: await stack.enter_async_context(_pool(database_url, s.name, settings)) for s in services}
-        logs = {s.name: PostgresLog(pools[s.name], settings.partitions, bells[s.name].ring) for s in services}
+        logs: dict[str, PostgresLog] = {
+            s.name: PostgresLog(pools[s.name], settings.partitions, bells[s.name].ring) for s in services
+        }
         for one in logs.values():
             await stack.enter_async_context(one.running())
+        if isinstance(clock, SystemClock):
+            clock.agree_with(await next(iter(pools.values())).fetchval("SELECT clock_timestamp()"))
         bus = PgLogBus(logs, bells)
         city: dict[str, Running] = {}
         for service in services:
-            name = service.name
-            reads = create_async_engine(
-                sqlalchemy_url(database_url),
-                isolation_level="AUTOCOMMIT",
-                pool_size=settings.pool_size,
-                connect_args={"server_settings": _session(name)},
-            )
+            name, pool = service.name, pools[service.name]
+            reads = _reading_engine(database_url, name, settings)
             stack.push_async_callback(reads.dispose)
-            keyring = await _keyring(pools[name], secrets)
-            executor = Executor(f"/services/{name}", logs[name], keyring, ids or SystemIds())
+            executor = Executor(f"/services/{name}", logs[name], await _keyring(pool, secrets), ids or SystemIds())
+            projections = [Projection(view, pool, bus) for view in service.views]
             city[name] = Running(
-                service, settings, secrets, clock, executor.ids, pools[name], reads, executor, logs[name],
-                bells[name], bus, [Projection(view, pools[name], bus) for view in service.views],
-            )  # fmt: skip
-        if isinstance(clock, SystemClock):
-            clock.agree_with(await next(iter(pools.values())).fetchval("SELECT clock_timestamp()"))
-        for running in city.values():
-            for projection in running.projections:
-                await projection.ensure()
-        if jobs:
-            stack.push_async_callback(_stop, [asyncio.create_task(running.keep(name, job), name=name)
-                                              for running in city.values() for name, job in running.jobs().items()])  # fmt: skip
-        for service in services:
-            if jobs and service.founding:
-                await service.founding(city[service.name])
+                service, settings, secrets, clock, executor, logs[name], pool, reads, bells[name], bus, projections
+            )
+        await _start(city, stack, jobs)
         yield city
+
+
+async def _start(city: Mapping[str, Running], stack: AsyncExitStack, jobs: bool) -> None:
+    for running in city.values():
+        for projection in running.projections:
+            await projection.ensure()
+    if not jobs:
+        return
+    work = [(running, name, job) for running in city.values() for name, job in running.jobs().items()]
+    tasks = [asyncio.create_task(running.keep(name, job), name=name) for running, name, job in work]
+    stack.push_async_callback(_stop, tasks)
+    for running in city.values():
+        if running.service.founding:
+            await running.service.founding(running)
 
 
 def sqlalchemy_url(database_url: str) -> str:
@@ -189,6 +194,16 @@ def _pool(database_url: str, schema: str, settings: Settings) -> asyncpg.Pool:
         max_size=settings.pool_size,
         command_timeout=60,
         server_settings=_session(schema),
+    )
+
+
+def _reading_engine(database_url: str, schema: str, settings: Settings) -> AsyncEngine:
+    """For the views' queries: every statement by itself, never part of a write."""
+    return create_async_engine(
+        sqlalchemy_url(database_url),
+        isolation_level="AUTOCOMMIT",
+        pool_size=settings.pool_size,
+        connect_args={"server_settings": _session(schema)},
     )
 
 

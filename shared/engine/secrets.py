@@ -27,7 +27,9 @@ def read_secrets(directory: Path, create: bool, random_bytes: Callable[[int], by
     """Read `master.key`, `token.key`, `index.key`, 32 bytes each. Creates missing ones when allowed to."""
     if create:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Secrets(**{name: _read(directory / f"{name}.key", create, random_bytes) for name in ("master", "token", "index")})
+    return Secrets(
+        **{name: _read(directory / f"{name}.key", create, random_bytes) for name in ("master", "token", "index")}
+    )
 
 
 def _read(path: Path, create: bool, random_bytes: Callable[[int], bytes]) -> bytes:

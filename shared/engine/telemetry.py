@@ -11,8 +11,12 @@ from prometheus_client import Counter, Gauge, Histogram
 REQUESTS = Counter("jiesu_http_requests_total", "Answers given, by route and status.", ["service", "route", "status"])
 REQUEST_SECONDS = Histogram("jiesu_http_request_seconds", "Time from request to answer.", ["service", "route"])
 CONSUMED = Counter("jiesu_consumed_events_total", "Events that took effect at a consumer.", ["consumer", "source"])
-CONSUMER_STOPPED = Gauge("jiesu_consumer_stopped", "1 when a consumer had to stop and needs a person.", ["consumer", "source"])
-PARKED = Counter("jiesu_parked_events_total", "Events put aside because they could not be handled.", ["consumer", "reason"])
+CONSUMER_STOPPED = Gauge(
+    "jiesu_consumer_stopped", "1 when a consumer had to stop and needs a person.", ["consumer", "source"]
+)
+PARKED = Counter(
+    "jiesu_parked_events_total", "Events put aside because they could not be handled.", ["consumer", "reason"]
+)
 SKIPPED = Counter("jiesu_unknown_events_total", "Events of a type that this version does not know.", ["consumer"])
 DEADLINES_FIRED = Counter("jiesu_deadlines_fired_total", "Deadlines whose command was carried out.", ["service"])
 DEADLINE_LATENESS = Histogram(

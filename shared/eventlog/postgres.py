@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -113,21 +113,22 @@ class PostgresLog:
         self._patience = patience_seconds
         self._waiting: list[tuple[Append, asyncio.Future[Appended]]] = []
         self._arrived = asyncio.Event()
+        self._closing = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """The appender's life. What was taken before the end is committed; what was not is refused."""
+        """The appender's life. At the end everything that was handed in is committed first."""
         appender = asyncio.create_task(self._commit_forever(), name="appender")
         try:
             yield
         finally:
-            while self._waiting and not appender.done():
-                await asyncio.sleep(0.005)
-            appender.cancel()
-            with suppress(asyncio.CancelledError):
-                await appender
+            self._closing = True
+            self._arrived.set()
+            await appender
 
     async def append(self, append: Append) -> Appended:
+        if self._closing:
+            raise LogUnavailable("closing")
         waiter: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
         self._waiting.append((append, waiter))
         self._arrived.set()
@@ -152,9 +153,10 @@ class PostgresLog:
         return [Recorded(*row) for row in await self._pool.fetch(statement, *arguments)]
 
     async def _commit_forever(self) -> None:
-        while True:
+        while not (self._closing and not self._waiting):
             await self._arrived.wait()
-            batch = self._take()
+            if not (batch := self._take()):
+                continue
             outcomes = await self._commit([append for append, _ in batch])
             for (_, waiter), outcome in zip(batch, outcomes, strict=True):
                 if waiter.done():
@@ -167,7 +169,9 @@ class PostgresLog:
 
     def _take(self) -> list[tuple[Append, asyncio.Future[Appended]]]:
         """What is waiting, but no stream and no key twice: a second one waits for the next batch."""
-        batch, later, seen = [], [], set()
+        batch: list[tuple[Append, asyncio.Future[Appended]]] = []
+        later: list[tuple[Append, asyncio.Future[Appended]]] = []
+        seen: set[object] = set()
         for item in self._waiting:
             marks = {item[0].stream, *((claim.client, claim.key) for claim in item[0].claims)}
             if len(batch) == LARGEST_BATCH or marks & seen:
@@ -176,7 +180,7 @@ class PostgresLog:
                 batch.append(item)
             seen |= marks
         self._waiting = later
-        if not later:
+        if not later and not self._closing:
             self._arrived.clear()
         return batch
 

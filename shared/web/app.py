@@ -19,7 +19,8 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import ASGIApp, Message, Receive, Scope as AsgiScope, Send
+from starlette.types import ASGIApp, Message, Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from shared.engine.ids import Ids
 from shared.engine.runtime import Running
@@ -52,7 +53,7 @@ class Asking:
     scope: Scope
 
 
-class reads:  # noqa: N801 - used as a declaration: Depends(reads(Scope.READ))
+class reads:
     """The dependency of every read: identity, scope and If-Position. Carries the scope for the start-up check."""
 
     def __init__(self, scope: Scope) -> None:
@@ -113,7 +114,11 @@ def _operational(running: Running) -> list[Route]:
         except Exception as error:
             reasons["database"] = type(error).__name__
         body: dict[str, Any] = {"status": "not ready" if reasons else "ready", "reasons": reasons}
-        body |= {"service": running.service.name, "time_scale": running.clock.scale, "time": running.clock.now().isoformat()}
+        body |= {
+            "service": running.service.name,
+            "time_scale": running.clock.scale,
+            "time": running.clock.now().isoformat(),
+        }
         return JSONResponse(body, 503 if reasons else 200)
 
     async def metrics(_: Request) -> Response:
@@ -176,5 +181,3 @@ def _route(scope: AsgiScope) -> tuple[str, str]:
     root = scope.get("root_path", "").strip("/")
     route = scope.get("route")
     return root or "none", getattr(route, "path", "none")
-
-

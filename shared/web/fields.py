@@ -42,4 +42,6 @@ ShortText = Annotated[str, StringConstraints(min_length=1, max_length=500, patte
 Label = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"\S")]
 Code = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._:-]+$")]
 DivisionCode = Annotated[str, StringConstraints(pattern=r"^[0-9]{6,12}$")]
-Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")]
+Uuid = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$")
+]

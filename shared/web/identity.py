@@ -154,9 +154,7 @@ class Tokens:
         self._clock = clock
         self._seen: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
 
-    def issue(
-        self, role: str, sub: str, seconds: int, unit_id: str | None = None, district: str | None = None
-    ) -> str:
+    def issue(self, role: str, sub: str, seconds: int, unit_id: str | None = None, district: str | None = None) -> str:
         """A signed token for one role. Raises ValueError for an unknown role."""
         if role not in PERMISSIONS:
             raise ValueError(f"unknown role {role}; one of {', '.join(PERMISSIONS)}")

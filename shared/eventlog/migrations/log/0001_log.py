@@ -1,6 +1,7 @@
 """The first version of the log schema."""
 
 from pathlib import Path
+from typing import Any
 
 from alembic import op
 
@@ -11,4 +12,5 @@ down_revision = None
 def upgrade() -> None:
     """Runs the SQL beside this file in one go; it creates what does not exist and changes nothing else."""
     script = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
-    op.get_bind().connection.dbapi_connection.run_async(lambda driver: driver.execute(script))
+    driver: Any = op.get_bind().connection.dbapi_connection
+    driver.run_async(lambda connection: connection.execute(script))

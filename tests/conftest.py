@@ -1,0 +1,31 @@
+"""Fixtures that tests share: one PostgreSQL for all, one city for those that do not mind company."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+
+import pytest_asyncio
+
+from tests.support.city import City, a_city
+from tests.support.database import TestServer, test_server
+
+
+@pytest_asyncio.fixture(scope="session")
+async def server() -> AsyncIterator[TestServer]:
+    async with test_server() as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session")
+async def city(server: TestServer) -> AsyncIterator[City]:
+    """A city that many tests share: each works with appeals of its own."""
+    async with a_city(server) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="session")
+async def new_city(server: TestServer) -> Callable[..., AbstractAsyncContextManager[City]]:
+    """For tests that need a city to themselves: `async with new_city() as city`."""
+    return partial(a_city, server)

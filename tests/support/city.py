@@ -1,0 +1,176 @@
+"""A whole city for a test: real PostgreSQL, real HTTP on loopback, a clock that moves when told to."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import aiohttp
+import uvicorn
+
+from services.city import APIS, SERVICES
+from services.up import _Server
+from shared.contracts.envelope import BEIJING
+from shared.engine.clock import ManualClock
+from shared.engine.ids import SystemIds
+from shared.engine.runtime import Running, running_city
+from shared.engine.secrets import Secrets
+from shared.web.app import create_app, create_city
+from shared.web.identity import Tokens
+from tests.support.database import TestServer
+
+START = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
+SECRETS = Secrets(master=b"m" * 32, token=b"t" * 32, index=b"i" * 32)
+PATIENCE_SECONDS = 20
+AFTER_HOLD = timedelta(seconds=4)
+WATER = "bj-water"
+
+
+@dataclass
+class Reply:
+    """An answer, read."""
+
+    status: int
+    body: Any
+    headers: Any
+    raw: bytes
+
+    @property
+    def code(self) -> str:
+        return str(self.body["code"])
+
+
+class City:
+    """Drives a running city over HTTP, as its users would."""
+
+    def __init__(self, url: str, running: dict[str, Running], clock: ManualClock, http: aiohttp.ClientSession) -> None:
+        self.url, self.running, self.clock = url, running, clock
+        self._http = http
+        self.tokens = Tokens(SECRETS.token, clock)
+        self._phones = itertools.count(13_800_000_000)
+
+    def token(self, role: str, unit: str | None = None, district: str | None = None, sub: str | None = None) -> str:
+        return self.tokens.issue(role, sub or f"{role.lower()}@{unit or 'city'}", 10 * 365 * 86400, unit, district)
+
+    async def send(
+        self,
+        method: str,
+        path: str,
+        role: str | None = "HOTLINE_SUPERVISOR",
+        json: Any = None,
+        data: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        **who: Any,
+    ) -> Reply:
+        """One request as this role (None: without a token); `data` sends raw bytes as JSON unless headers differ."""
+        sent = {"Authorization": f"Bearer {self.token(role, **who)}"} if role else {}
+        if data is not None:
+            sent["Content-Type"] = "application/json"
+        sent |= headers or {}
+        async with self._http.request(method, self.url + path, json=json, data=data, headers=sent) as response:
+            raw = await response.read()
+            body = await response.json(content_type=None) if "json" in response.content_type else None
+            return Reply(response.status, body, response.headers, raw)
+
+    async def get(self, path: str, role: str | None = "AUDITOR", **more: Any) -> Reply:
+        return await self.send("GET", path, role, **more)
+
+    async def post(self, path: str, json: Any = None, role: str | None = "HOTLINE_SUPERVISOR", **more: Any) -> Reply:
+        return await self.send("POST", path, role, json=json, **more)
+
+    def appeal(self, **changes: Any) -> dict[str, Any]:
+        """A good registration of a matter that the water company is responsible for."""
+        phone = str(next(self._phones))
+        body = {
+            "kind": "COMPLAINT",
+            "channel": "WEB",
+            "title": "家里停水两天",
+            "content": "小区停水两天了，自来水公司电话打不通，请尽快处理。",
+            "appellant": {"type": "PERSON", "name": "王芳", "phone": phone},
+        }
+        return body | changes
+
+    async def register(self, **changes: Any) -> dict[str, Any]:
+        """Register an appeal; answers with the 201's body and `position`."""
+        reply = await self.post("/intake/v1/appeals", self.appeal(**changes), "AGENT")
+        assert reply.status == 201, reply.raw
+        answer: dict[str, Any] = reply.body
+        return answer | {"position": reply.headers["Appeal-Position"]}
+
+    async def case(self, appeal_id: str, **more: Any) -> dict[str, Any]:
+        reply = await self.get(f"/intake/v1/appeals/{appeal_id}", **more)
+        return reply.body if reply.status == 200 else {"state": None, "status": reply.status}
+
+    async def until(self, ask: Callable[[], Awaitable[Any]], met: Callable[[Any], bool]) -> Any:
+        """Ask again until the condition holds; the answer that met it."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not met(answer := await ask()):
+                await asyncio.sleep(0.01)
+        return answer
+
+    async def until_state(self, appeal_id: str, *states: str) -> dict[str, Any]:
+        """Wait until the case is in one of these states."""
+        case: dict[str, Any] = await self.until(lambda: self.case(appeal_id), lambda case: case["state"] in states)
+        return case
+
+    async def dispatched(self, **changes: Any) -> dict[str, Any]:
+        """Register an appeal and let the hold pass; answers with the case once it has been dispatched."""
+        appeal_id = (await self.register(**changes))["appeal_id"]
+        order = f"/routing/v1/orders/{appeal_id}"
+        await self.until(lambda: self.get(order), lambda reply: reply.status == 200)
+        self.clock.advance(AFTER_HOLD)
+        return await self.until_state(appeal_id, "DISPATCHED")
+
+    async def as_unit(self, case: dict[str, Any], path: str, json: Any = None) -> Reply:
+        """A command by the lead unit."""
+        return await self.post(path, json, "ENTERPRISE_HANDLER", unit=case["lead_unit"])
+
+    async def sign(self, case: dict[str, Any]) -> Reply:
+        return await self.as_unit(case, f"/routing/v1/orders/{case['appeal_id']}/sign")
+
+    async def contact(self, case: dict[str, Any], outcome: str = "REACHED") -> Reply:
+        body = {"channel": "PHONE", "outcome": outcome}
+        return await self.as_unit(case, f"/feedback/v1/cases/{case['appeal_id']}/contact", body)
+
+    async def feedback(self, case: dict[str, Any], kind: str, recipient: str, text: str = "已处理") -> Reply:
+        body = {"kind": kind, "recipient": recipient, "text": text}
+        return await self.as_unit(case, f"/feedback/v1/cases/{case['appeal_id']}/feedback", body)
+
+    async def callback(self, case: dict[str, Any], **said: Any) -> Reply:
+        body = {"valid": True, "contacted": True, "resolved": True, "satisfaction": "SATISFIED"} | said
+        path = f"/feedback/v1/cases/{case['appeal_id']}/callback"
+        return await self.post(path, body, "CALLBACK_OFFICER")
+
+    async def handle(self, case: dict[str, Any]) -> None:
+        """Everything a unit owes: sign, contact, both results."""
+        replies = [await self.sign(case), await self.contact(case)]
+        replies += [await self.feedback(case, "RESULT", recipient) for recipient in ("APPELLANT", "HOTLINE")]
+        assert [reply.status for reply in replies] == [200] * 4, [reply.raw for reply in replies]
+
+
+@asynccontextmanager
+async def a_city(server: TestServer, jobs: bool = True, **settings: Any) -> AsyncIterator[City]:
+    """Four services over a fresh database, listening on a free port of loopback."""
+    clock = ManualClock(START)
+    async with (
+        server.fresh() as database,
+        running_city(SERVICES, database, server.settings(**settings), SECRETS, clock, jobs=jobs) as running,
+    ):
+        tokens = Tokens(SECRETS.token, clock)
+        apps = {name: create_app(APIS[name], one, tokens) for name, one in running.items()}
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            config = uvicorn.Config(create_city(apps, SystemIds()), lifespan="off", log_config=None, http="httptools")
+            serving = _Server(config)
+            task = asyncio.create_task(serving.serve(sockets=[listener]))
+            connector = aiohttp.TCPConnector(limit=256)
+            async with aiohttp.ClientSession(connector=connector) as http:
+                yield City(f"http://127.0.0.1:{listener.getsockname()[1]}", running, clock, http)
+            serving.should_exit = True
+            await task
