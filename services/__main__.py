@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any
+from collections.abc import Callable, Coroutine
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 import uvloop
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from services.up import CannotStart, up
+from services.city import SERVICES
+from services.importing import Report, WrongMap, import_file, rows_of
+from services.simulation import invented, simulate
+from services.up import CannotStart, a_database, up
 from shared.engine.clock import SystemClock
+from shared.engine.runtime import Service, running_city
 from shared.engine.secrets import KeyFileMissing, read_secrets
 from shared.engine.settings import Settings, WrongSetting, read_settings
 from shared.engine.telemetry import configure_logging
@@ -27,7 +35,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )  # fmt: skip
 screen = Console(stderr=True, highlight=False)
+R = TypeVar("R")
 TOKEN_SECONDS = 24 * 3600
+SHOWN_REFUSALS = 10
 SAMPLE_UNITS = {
     "STREET_HANDLER": {"unit_id": "110105001"},
     "DEPARTMENT_HANDLER": {"unit_id": "bj-housing"},
@@ -67,6 +77,97 @@ def token(
         raise CannotStart(str(error)) from None
 
 
+@app.command("import")
+def import_command(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV file, UTF-8, with a header")],
+    map_file: Annotated[Path | None, typer.Option("--map", help="TOML that says which column is what")] = None,
+    url: Annotated[str | None, typer.Option(help="the city [default: http://HOST:PORT of the settings]")] = None,
+) -> None:
+    """Register every row of a file as an appeal; run it again to go on, rows on record are recognised."""
+    settings = read_settings()
+    with _bar() as bar:
+        task = bar.add_task("importing", total=sum(1 for _ in rows_of(file, map_file)))
+        progress = partial(_note_import, bar, task)
+        work = import_file(url or _url(settings), _token_for(settings)("AGENT", None), file, map_file, progress)
+        report = _run(work)
+    for number, reason in report.refused[:SHOWN_REFUSALS]:
+        screen.print(f"  row {number}: {escape(reason)}")
+    screen.print("  " + " · ".join(f"{name} {count}" for name, count in sorted(report.outcomes.items())))
+    raise typer.Exit(1 if report.refused else 0)
+
+
+@app.command("simulate")
+def simulate_command(
+    lives: Annotated[int, typer.Option(min=1, max=1_000_000, help="how many appeals to invent")] = 100,
+    from_file: Annotated[Path | None, typer.Option("--from", exists=True, help="take the appeals from a CSV")] = None,
+    open_cases: Annotated[bool, typer.Option("--open", help="no new appeals: live all open ones to their end")] = False,
+    seed: Annotated[int, typer.Option(help="the same seed, the same city")] = 1,
+    url: Annotated[str | None, typer.Option(help="the city [default: http://HOST:PORT of the settings]")] = None,
+) -> None:
+    """Drive residents, units and callback officers through whole lives, over HTTP."""
+    settings = read_settings()
+    bodies = invented(lives, random.Random(seed))
+    if from_file is not None:
+        bodies = [body for _, body in rows_of(from_file, None)][:lives]
+    with _bar() as bar:
+        tasks: dict[str, TaskID] = {}
+        progress = partial(_note_step, bar, tasks)
+        work = simulate(url or _url(settings), _token_for(settings), None if open_cases else bodies, seed, progress)
+        tally = _run(work)
+    screen.print("  " + " · ".join(f"{state} {count}" for state, count in tally.ended.most_common()))
+    for failure, count in tally.failures.most_common(SHOWN_REFUSALS):
+        screen.print(f"  [red]{count} × {escape(failure)}[/]")
+    raise typer.Exit(1 if tally.failures else 0)
+
+
+@app.command()
+def rebuild(
+    service: Annotated[str, typer.Argument(help="intake, routing, feedback or scoring")],
+    view: Annotated[str | None, typer.Argument(help="one view [default: all of the service]")] = None,
+) -> None:
+    """Fold a service's views anew from the log, beside the live ones, and swap. The city may be running or not."""
+    known = next((one for one in SERVICES if one.name == service), None)
+    if known is None or (view and view not in {one.name for one in known.views}):
+        raise CannotStart("there is no such service or view; see jiesu rebuild --help")
+    _run(_rebuild(read_settings(), known, view))
+
+
+async def _rebuild(settings: Settings, service: Service, view: str | None) -> None:
+    secrets = read_secrets(settings.keys_dir, create=False)
+    async with a_database(settings) as url, running_city(SERVICES, url, settings, secrets, jobs=False) as city:
+        for projection in city[service.name].projections:
+            if view in {None, projection.view.name}:
+                with _bar() as bar:
+                    heads = [sum(await city[source].log.heads()) for source in projection.view.sources]
+                    task = bar.add_task(projection.view.name, total=sum(heads))
+                    await projection.rebuild(partial(bar.advance, task))
+
+
+def _note_import(bar: Progress, task: TaskID, report: Report) -> None:
+    bar.update(task, completed=report.outcomes.total())
+
+
+def _note_step(bar: Progress, tasks: dict[str, TaskID], what: str, done: int, total: int) -> None:
+    if what not in tasks:
+        tasks[what] = bar.add_task(what, total=total)
+    bar.update(tasks[what], completed=done)
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("  {task.description:12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=screen)
+
+
+def _url(settings: Settings) -> str:
+    return f"http://{settings.host}:{settings.port}"
+
+
+def _token_for(settings: Settings) -> Callable[[str, str | None], str]:
+    """Issues tokens of the embedded mode for whoever is to act."""
+    tokens = Tokens(read_secrets(settings.keys_dir, create=False).token, SystemClock())
+    return lambda role, unit: tokens.issue(role, f"{role.lower()}@{unit or 'city'}", TOKEN_SECONDS * 3650, unit)
+
+
 def _first_screen(settings: Settings, tokens: Tokens) -> None:
     """What to do next."""
     base = f"http://{settings.host}:{settings.port}"
@@ -78,7 +179,7 @@ def _first_screen(settings: Settings, tokens: Tokens) -> None:
         file = folder / role
         file.write_text(tokens.issue(role, f"{role.lower()}@example", TOKEN_SECONDS * 30, **scope))
         file.chmod(0o600)
-        roles.add_row(f"  {role}", scope.get("unit_id", ""), f"$(cat {escape(str(file))})")
+        roles.add_row(f"  {role}", scope.get("unit_id", ""), escape(_short(file)))
     screen.print("\n[bold green]接诉即办 — the city is up.[/] Ctrl-C stops it; nothing acknowledged is ever lost.\n")
     for name, what in (
         ("intake", "一号响应"),
@@ -87,7 +188,9 @@ def _first_screen(settings: Settings, tokens: Tokens) -> None:
         ("scoring", "三率考核"),
     ):
         screen.print(f"  {what}  {base}/{name}/docs")
-    screen.print("\n[bold]A token per role[/] (valid 30 days):")
+    screen.print(
+        "\n[bold]A token per role[/], valid 30 days, in these files (or: jiesu token --role ROLE --unit UNIT):"
+    )
     screen.print(roles, soft_wrap=True)
     appeal = (
         '{"kind":"COMPLAINT","channel":"WEB","content":"小区停水两天了，朝外街道无人处理",'
@@ -96,21 +199,27 @@ def _first_screen(settings: Settings, tokens: Tokens) -> None:
     screen.print("\n[bold]Register an appeal[/] (paste as it is):\n")
     screen.out(
         f"curl -s {base}/intake/v1/appeals -H 'Content-Type: application/json' \\\n"
-        f"  -H \"Authorization: Bearer $(cat {folder}/AGENT)\" \\\n  -d '{appeal}'\n"
+        f"  -H \"Authorization: Bearer $(cat {_short(folder)}/AGENT)\" \\\n  -d '{appeal}'\n"
     )
     screen.print("[bold]Then[/]  jiesu simulate --lives 100   ·   jiesu import FILE.csv   ·   jiesu --help\n")
 
 
-def _run(work: Coroutine[Any, Any, None]) -> None:
+def _short(file: Path) -> str:
+    """Relative to where the user stands, when that is shorter."""
+    here = Path.cwd()
+    return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
+
+
+def _run(work: Coroutine[Any, Any, R]) -> R:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(work)
+        return runner.run(work)
 
 
 def main() -> None:
     """Run the command; what an operator can put right is one line, without a traceback."""
     try:
         app(standalone_mode=True)
-    except (CannotStart, WrongSetting, KeyFileMissing, PartitionsFixed, WrongMasterKey) as error:
+    except (CannotStart, WrongSetting, WrongMap, KeyFileMissing, PartitionsFixed, WrongMasterKey) as error:
         screen.print(f"[bold red]jiesu:[/] {escape(str(error) or type(error).__doc__ or '')}", soft_wrap=True)
         sys.exit(1)
 

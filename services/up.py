@@ -50,6 +50,10 @@ class CannotStart(Exception):
     """The message is the one line that an operator needs."""
 
 
+class AlreadyRunning(CannotStart):
+    """Another process holds this home."""
+
+
 class EmbeddedPostgres:
     """A PostgreSQL server of our own in `home`. Use as a context manager; `url` is valid inside."""
 
@@ -212,7 +216,7 @@ def alone(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CannotStart(f"a city is already running in {home}; stop it, or set JIESU_HOME") from None
+            raise AlreadyRunning(f"a city is already running in {home}; stop it, or set JIESU_HOME") from None
         yield
 
 
@@ -259,6 +263,17 @@ async def migrate(url: str, settings: Settings) -> None:
     for service in SERVICES:
         await migrate_log(sqlalchemy_url(url), service.name, settings.partitions)
     await migrate_vault(sqlalchemy_url(url), [role_of(service.name) for service in SERVICES])
+
+
+@asynccontextmanager
+async def a_database(settings: Settings) -> AsyncIterator[str]:
+    """The running city's database when one is running here, else the one that `database` gives."""
+    try:
+        with alone(settings.home):
+            async with database(settings) as url:
+                yield url
+    except AlreadyRunning:
+        yield settings.database_url or (settings.home / DSN_FILE).read_text()
 
 
 class _Server(uvicorn.Server):

@@ -172,7 +172,7 @@ async def get_proposals(appeal_id: str, asking: CanRead) -> Response:
     row = await _order(asking, appeal_id)
     keep = ("unit_id", "name", "confidence", "why", "rule_id", "tier", "cc_district")
     items = [{name: candidate.get(name) for name in keep} for candidate in orjson.loads(row["candidates"] or "[]")]
-    versions = {name: row[name] for name in ("catalogue_version", "model_version")}
+    versions = {name: row[name] for name in ("catalogue_version", "model_version", "automatic")}
     return JSONResponse({"items": items} | versions)
 
 

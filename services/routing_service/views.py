@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Table, Text
 
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Envelope
@@ -33,6 +33,7 @@ ORDERS = Table(
     Column("rule_id", Text),
     Column("model_version", Text),
     Column("candidates", Text),
+    Column("automatic", Boolean),
     Column("updated_at", DateTime(timezone=True)),
     Column("version", Integer),
 )
@@ -80,6 +81,7 @@ class Orders(KeyedView):
                 row.update(state=CaseState.REGISTERED.value, ticket_no=event.data["ticket_no"])
                 row.update(catalogue_version=event.data.get("catalogue_version"), round=0)
                 row.update(candidates=_json(event.data["candidates"]), model_version=event.data.get("model_version"))
+                row["automatic"] = event.data["automatic"]
             case "order-dispatched":
                 _dispatched(row, event)
             case "order-signed":

@@ -8,7 +8,7 @@ from tests.support.city import WATER, City
 
 
 def _told_and_assessed(case: dict[str, Any]) -> bool:
-    return len(case.get("timeline", ())) == 15 and case["assessment"] is not None
+    return case["state"] == "CLOSED" and case["assessment"] is not None and len(case["timeline"]) == 15
 
 
 async def test_an_appeal_lives_from_registration_to_assessment(city: City) -> None:
