@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import aiohttp
 import typer
 import uvloop
 from rich.console import Console
@@ -20,7 +21,7 @@ from rich.table import Table
 from services.city import SERVICES
 from services.importing import Report, WrongMap, import_file, rows_of
 from services.simulation import invented, simulate
-from services.up import CannotStart, a_database, up
+from services.up import ADDRESS_FILE, CannotStart, a_database, up
 from shared.engine.clock import SystemClock
 from shared.engine.runtime import Service, running_city
 from shared.engine.secrets import KeyFileMissing, read_secrets
@@ -81,7 +82,7 @@ def token(
 def import_command(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV file, UTF-8, with a header")],
     map_file: Annotated[Path | None, typer.Option("--map", help="TOML that says which column is what")] = None,
-    url: Annotated[str | None, typer.Option(help="the city [default: http://HOST:PORT of the settings]")] = None,
+    url: Annotated[str | None, typer.Option(help="the city [default: the one running here]")] = None,
 ) -> None:
     """Register every row of a file as an appeal; run it again to go on, rows on record are recognised."""
     settings = read_settings()
@@ -102,7 +103,7 @@ def simulate_command(
     from_file: Annotated[Path | None, typer.Option("--from", exists=True, help="take the appeals from a CSV")] = None,
     open_cases: Annotated[bool, typer.Option("--open", help="no new appeals: live all open ones to their end")] = False,
     seed: Annotated[int, typer.Option(help="the same seed, the same city")] = 1,
-    url: Annotated[str | None, typer.Option(help="the city [default: http://HOST:PORT of the settings]")] = None,
+    url: Annotated[str | None, typer.Option(help="the city [default: the one running here]")] = None,
 ) -> None:
     """Drive residents, units and callback officers through whole lives, over HTTP."""
     settings = read_settings()
@@ -159,7 +160,9 @@ def _bar() -> Progress:
 
 
 def _url(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.port}"
+    """Where the city of this home answers."""
+    address = settings.home / ADDRESS_FILE
+    return address.read_text() if address.exists() else f"http://{settings.host}:{settings.port}"
 
 
 def _token_for(settings: Settings) -> Callable[[str, str | None], str]:
@@ -219,6 +222,9 @@ def main() -> None:
     """Run the command; what an operator can put right is one line, without a traceback."""
     try:
         app(standalone_mode=True)
+    except aiohttp.ClientConnectionError:
+        screen.print("[bold red]jiesu:[/] no city answers there; start one with `make run`, or name it with --url")
+        sys.exit(1)
     except (CannotStart, WrongSetting, WrongMap, KeyFileMissing, PartitionsFixed, WrongMasterKey) as error:
         screen.print(f"[bold red]jiesu:[/] {escape(str(error) or type(error).__doc__ or '')}", soft_wrap=True)
         sys.exit(1)

@@ -69,7 +69,8 @@ class Actors:
                 if response.status < 300:
                     return body
                 if response.status not in RETRIED:
-                    raise Refusal(f"{path.rsplit('/', 1)[-1]}: {response.status} {body.get('code')}")
+                    what = path.rsplit("/", 1)[-1] if method == "POST" else "read"
+                raise Refusal(f"{what}: {response.status} {body.get('code')}")
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def until(self, path: str, met: Callable[[Any], bool]) -> Any:
@@ -85,16 +86,16 @@ class Actors:
                             raise
                     await asyncio.sleep(LOOK_AGAIN_SECONDS)
         except TimeoutError:
-            raise Refusal(f"nothing happened at {path.rsplit('/', 2)[-2]}") from None
+            raise Refusal(f"{path.split('/')[1]}: what should have happened did not") from None
 
     async def open_cases(self) -> AsyncIterator[str]:
         """Every appeal that has not ended."""
-        found: list[str] = []
+        found: dict[str, None] = {}
         for state in ("REGISTERED", "DISPATCHED", "SIGNED", "HANDLING", "FEEDBACK_DONE", "CALLBACK_DUE", "REWORK"):
             cursor: str | None = ""
             while cursor is not None:
                 page = await self.ask("GET", f"/intake/v1/appeals?limit=200&state={state}{cursor}", "AUDITOR")
-                found += [item["appeal_id"] for item in page["items"]]
+                found |= dict.fromkeys(item["appeal_id"] for item in page["items"])
                 cursor = f"&cursor={page['next_cursor']}" if page["next_cursor"] else None
         for appeal_id in found:
             yield appeal_id
@@ -112,7 +113,7 @@ class Life:
     async def live(self) -> str:
         """The state it ended in."""
         for _ in range(10):
-            case = await self.actors.ask("GET", f"/intake/v1/appeals/{self.appeal_id}", "AUDITOR")
+            case = await self.actors.until(f"/intake/v1/appeals/{self.appeal_id}", lambda _: True)
             if case["state"] in ENDED:
                 return str(case["state"])
             await self._step(case)

@@ -44,10 +44,10 @@ _FAR = {
 def whole(parts: Parts) -> CaseState:
     """The one state of the state machine that these parts amount to."""
     routing, feedback = parts.routing, parts.feedback
-    if parts.intake in ENDED or (routing is None and feedback is None):
-        return parts.intake
-    if routing is None or feedback is None:
-        return routing or feedback or parts.intake
+    if parts.intake in ENDED or routing is None:
+        return parts.intake  # what feedback says of an order waits until we have heard of that order ourselves
+    if feedback is None:
+        return routing
     if parts.routing_round != parts.feedback_round:
         return routing if parts.routing_round > parts.feedback_round else feedback
     if routing in _BY_ROUTING_ALONE:

@@ -4,4 +4,4 @@ from services.intake_service.reactions import REACTIONS
 from services.intake_service.views import VIEWS
 from shared.engine.runtime import Service
 
-SERVICE = Service("intake", REACTIONS, VIEWS)
+SERVICE = Service("intake", REACTIONS, VIEWS, decides_on=("cases",))

@@ -5,4 +5,4 @@ from services.routing_service.reactions import DEADLINES, REACTIONS
 from services.routing_service.views import VIEWS
 from shared.engine.runtime import Service
 
-SERVICE = Service("routing", REACTIONS, VIEWS, DEADLINES, found)
+SERVICE = Service("routing", REACTIONS, VIEWS, DEADLINES, founding=found)

@@ -32,6 +32,7 @@ LOCK_CURSORS = (
     "SELECT source, partition, sequence FROM cursors WHERE consumer = $1 ORDER BY source, partition FOR UPDATE"
 )
 DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
+ONE_PER_PARTITION = "SELECT pg_advisory_xact_lock(hashtext($1), $2)"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext($1))"
 
 
@@ -146,9 +147,15 @@ class Projection:
         return f"{self.view.name}_v{self.view.VERSION}_g{generation}"
 
     def handler(self, physical: str) -> Callable[[Connection, Sequence[Recorded]], Any]:
-        """Decodes a batch and hands it to the view."""
+        """Decodes a batch and hands it to the view.
+
+        Consumers of several sources meet on one row; as a subject lives in the same partition everywhere, a lock per
+        partition keeps them from overwriting each other.
+        """
 
         async def handle(connection: Connection, events: Sequence[Recorded]) -> None:
+            if len(self.view.sources) > 1:
+                await connection.execute(ONE_PER_PARTITION, physical, events[0].partition)
             await self.view.apply(connection, physical, [event.envelope for event in events])
 
         return handle

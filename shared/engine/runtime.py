@@ -39,12 +39,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Service:
-    """What a service is made of. `founding` writes what must exist before it can work (units, catalogue, policy)."""
+    """What a service is made of.
+
+    `decides_on` names the views that its commands look at. `founding` writes what must exist before it can work.
+    """
 
     name: ServiceName
     reactions: Reactions
     views: Sequence[View]
     deadlines: Deadlines | None = None
+    decides_on: tuple[str, ...] = ()
     founding: Callable[[Running], Awaitable[None]] | None = None
 
 
@@ -80,14 +84,16 @@ class Running:
         return await self._reached(names, source, partition, position)
 
     async def heard_neighbours(self, subject: str) -> bool:
-        """Wait until our reactions and views know what neighbours had said about a subject when this was asked.
+        """Wait until we know what neighbours had said about a subject when this was asked; False when it took too long.
 
-        A refusal is final only then: a command may overtake the event that makes it legal. False when it took too long.
+        A refusal is final only then: a command may overtake the event that makes it legal.
         """
         partition = partition_of(subject, self.log.partitions)
-        for source in sorted({source for p in self.projections for source in p.view.sources}):
+        consulted = [p for p in self.projections if p.view.name in self.service.decides_on]
+        sources = {*self.service.reactions.sources, *(source for p in consulted for source in p.view.sources)}
+        for source in sorted(sources):
             position = (await self.bus.heads(source))[partition]
-            names = [await p.active_consumer() for p in self.projections if source in p.view.sources]
+            names = [await p.active_consumer() for p in consulted if source in p.view.sources]
             names += [REACT] if source in self.service.reactions.sources else []
             if not await self._reached(names, source, partition, position):
                 return False
@@ -193,6 +199,7 @@ def _pool(database_url: str, schema: str, settings: Settings) -> asyncpg.Pool:
         min_size=1,
         max_size=settings.pool_size,
         command_timeout=60,
+        reset=_nothing_to_reset,
         server_settings=_session(schema),
     )
 
@@ -205,6 +212,10 @@ def _reading_engine(database_url: str, schema: str, settings: Settings) -> Async
         pool_size=settings.pool_size,
         connect_args={"server_settings": _session(schema)},
     )
+
+
+async def _nothing_to_reset(_: object) -> None:
+    """Our sessions never change their state, so giving a connection back costs no round trip."""
 
 
 async def _keyring(pool: asyncpg.Pool, secrets: Secrets) -> Keyring:

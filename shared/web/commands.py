@@ -142,7 +142,7 @@ class CommandRoute:
             if isinstance(refusal, KeyTaken) or not call.subject:
                 raise
             if not await call.running.heard_neighbours(call.subject):
-                raise
+                raise Problem("TOO_EARLY", "events that decide this are still on their way") from refusal
         return await self._once(replace(call, now=call.running.clock.now()), expected, marks)
 
     async def _once(self, call: Call[Any], expected: int | None, marks: list[_Mark]) -> Response:
