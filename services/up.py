@@ -42,6 +42,7 @@ DATABASE = "jiesu"
 ENOUGH_SPACE = 256 * 1024 * 1024
 START_SECONDS, STOP_SECONDS = 30, 15
 DRAIN_SECONDS = 20
+BACKLOG = 2048
 DSN_FILE, ADDRESS_FILE = "database-url", "address"
 _PR_SET_PDEATHSIG = 1
 
@@ -301,6 +302,7 @@ async def up(settings: Settings, started: Callable[[Tokens], None]) -> None:
             _stop_on_signal(server, city)
             gc.collect()
             gc.freeze()
+            listener.listen(BACKLOG)
             (settings.home / ADDRESS_FILE).write_text(f"http://{settings.host}:{settings.port}")
             started(tokens)
             await server.serve(sockets=[listener])

@@ -83,6 +83,13 @@ class Running:
         names = [await p.active_consumer() for p in self.projections if source in p.view.sources]
         return await self._reached(names, source, partition, position)
 
+    async def views_settled(self) -> None:
+        """Wait until our views have taken all that our own log holds now, however long that is."""
+        source = self.service.name
+        for partition, position in enumerate(await self.log.heads()):
+            while not await self.views_reached(source, partition, position):
+                log.info("waiting for views", service=source, partition=partition)
+
     async def heard_neighbours(self, subject: str) -> bool:
         """Wait until we know what neighbours had said about a subject when this was asked; False when it took too long.
 
@@ -142,8 +149,12 @@ async def running_city(
     clock: Clock | None = None,
     ids: Ids | None = None,
     jobs: bool = True,
+    through: Callable[[Bus], Bus] = lambda bus: bus,
 ) -> AsyncIterator[dict[str, Running]]:
-    """These services in this process, started in order and stopped in reverse. With jobs=False nothing consumes."""
+    """These services in this process, started in order and stopped in reverse. With jobs=False nothing consumes.
+
+    `through` may put another bus before the logs themselves.
+    """
     clock = clock or SystemClock(settings.time_scale)
     async with AsyncExitStack() as stack:
         bells: dict[str, Bell] = {service.name: Bell() for service in services}
@@ -155,7 +166,7 @@ async def running_city(
             await stack.enter_async_context(one.running())
         if isinstance(clock, SystemClock):
             clock.agree_with(await next(iter(pools.values())).fetchval("SELECT clock_timestamp()"))
-        bus = PgLogBus(logs, bells)
+        bus = through(PgLogBus(logs, bells))
         city: dict[str, Running] = {}
         for service in services:
             name, pool = service.name, pools[service.name]
@@ -182,6 +193,7 @@ async def _start(city: Mapping[str, Running], stack: AsyncExitStack, jobs: bool)
     for running in city.values():
         if running.service.founding:
             await running.service.founding(running)
+            await running.views_settled()
 
 
 def sqlalchemy_url(database_url: str) -> str:

@@ -21,6 +21,7 @@ from shared.engine.clock import ManualClock
 from shared.engine.ids import SystemIds
 from shared.engine.runtime import Running, running_city
 from shared.engine.secrets import Secrets
+from shared.messaging.bus import Bus
 from shared.web.app import create_app, create_city
 from shared.web.identity import Tokens
 from tests.support.database import TestServer
@@ -155,17 +156,22 @@ class City:
 
 
 @asynccontextmanager
-async def a_city(server: TestServer, jobs: bool = True, **settings: Any) -> AsyncIterator[City]:
+async def a_city(
+    server: TestServer, jobs: bool = True, through: Callable[[Bus], Bus] = lambda bus: bus, **settings: Any
+) -> AsyncIterator[City]:
     """Four services over a fresh database, listening on a free port of loopback."""
     clock = ManualClock(START)
     async with (
         server.fresh() as database,
-        running_city(SERVICES, database, server.settings(**settings), SECRETS, clock, jobs=jobs) as running,
+        running_city(
+            SERVICES, database, server.settings(**settings), SECRETS, clock, jobs=jobs, through=through
+        ) as running,
     ):
         tokens = Tokens(SECRETS.token, clock)
         apps = {name: create_app(APIS[name], one, tokens) for name, one in running.items()}
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
+            listener.listen(512)
             config = uvicorn.Config(create_city(apps, SystemIds()), lifespan="off", log_config=None, http="httptools")
             serving = _Server(config)
             task = asyncio.create_task(serving.serve(sockets=[listener]))
