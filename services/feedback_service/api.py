@@ -113,7 +113,7 @@ async def callback(call: Call[CallbackBody]) -> Plan:
 
 def _plan(call: Call[Any], command: Any) -> Plan:
     guard = call.may_touch(_ownership)
-    intention = Intention(CASE, call.subject, command, sealed_for=lambda case: case.appellant_ref, guard=guard)
+    intention = Intention(CASE, call.subject, command, sealed_for=lambda case: case.subject_key, guard=guard)
     return Plan(intention, state_and_version)
 
 
@@ -128,7 +128,7 @@ async def get_case(appeal_id: str, asking: CanRead) -> Response:
     """Contacts, feedback, callbacks, round by round."""
     async with asking.running.reads.connect() as connection:
         row = (await connection.execute(select(CASES).where(CASES.c.appeal_id == appeal_id))).mappings().first()
-    owned = Ownership(frozenset({row["lead_unit"]}), row["cc_district"]) if row else Ownership()
+    owned = Ownership(frozenset({row["lead_unit"]} - {None}), row["cc_district"]) if row else Ownership()
     if row is None or not asking.principal.can_see(asking.scope, owned):
         raise NotYours
     file = await _file(asking.running, row)
@@ -146,7 +146,7 @@ async def _file(running: Running, row: RowMapping) -> dict[str, Any]:
         "rework": ("rework-requested",),
     }
     file = _item(row) | {part: [entry for name, entry in told if name in names] for part, names in named.items()}
-    rounds = sorted({entry["round"] for _, entry in told} | {row["round"]})
+    rounds = sorted({entry["round"] for _, entry in told} | ({row["round"]} - {None}))
     return file | {"messages": [], "rounds": rounds}
 
 

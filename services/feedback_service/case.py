@@ -51,8 +51,8 @@ class Case:
         return self.opened.round if self.opened else 0
 
     @property
-    def appellant_ref(self) -> str:
-        return self.opened.appellant_ref if self.opened else ""
+    def subject_key(self) -> str:
+        return self.opened.subject_key if self.opened else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def decide(command: Command, case: Case) -> Sequence[Payload]:
     if isinstance(command, Open):
         return [] if case.state in _ENDED else [command.facts]
     if case.state is None or case.opened is None:
-        return _unknown(command)
+        return _unknown(command, case)
     match command:
         case NoteSigned() | CallBackAtLimit() | CallBackEarly() | EndCase():
             return _noted(command, case)
@@ -157,8 +157,10 @@ def decide(command: Command, case: Case) -> Sequence[Payload]:
     raise TypeError(command)
 
 
-def _unknown(command: Command) -> Sequence[Payload]:
-    if isinstance(command, NoteSigned | CallBackAtLimit | CallBackEarly | EndCase):
+def _unknown(command: Command, case: Case) -> Sequence[Payload]:
+    if isinstance(command, EndCase):  # intake may be heard before routing; the dispatch that follows opens nothing
+        return [] if case.state in _ENDED else [CaseEnded(outcome=command.outcome)]
+    if isinstance(command, NoteSigned | CallBackAtLimit | CallBackEarly):
         return []
     raise NotYours
 

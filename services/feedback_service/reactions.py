@@ -27,7 +27,7 @@ def on_dispatched(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
     order: OrderDispatched = heard.payload
     facts = CaseOpened(
         ticket_no=order.ticket_no,
-        appellant_ref=order.appellant_ref,
+        subject_key=order.subject_key,
         registered_at=order.registered_at,
         lead_unit=order.lead_unit,
         unit_type=order.unit_type,

@@ -98,6 +98,7 @@ async def register(call: Call[AppealBody]) -> Plan:
         client=client,
         now=call.now,
         index_key=running.secrets.index,
+        subject_key=await running.keyring.fresh(),
         ids=running.ids,
     )
     command = Register(at=call.now, actor=call.actor, facts=facts)
@@ -115,7 +116,7 @@ async def register(call: Call[AppealBody]) -> Plan:
             "links": {"self": case, "track": f"/intake/v1/track/{facts.ticket_no}"},
         }
 
-    intention = Intention(APPEAL, appeal_id, command, sealed_for=facts.appellant.ref, fresh=True)
+    intention = Intention(APPEAL, appeal_id, command, sealed_for=facts.appellant.key, fresh=True)
     once = (f"source_ref:{client}", body.source_ref, "SOURCE_REF_TAKEN") if body.source_ref else None
     return Plan(intention, answer, once)
 
@@ -155,16 +156,16 @@ async def withdraw_by_citizen(call: Call[WithdrawBody]) -> Plan:
     row = await case_by_ticket(call.running, call.subject)
     _must_know(row["tracking_hash"], call.headers.get("x-tracking-code"))
     command = Withdraw(at=call.now, actor=Actor("APPELLANT"), reason=call.body.reason)
-    return Plan(Intention(APPEAL, row["appeal_id"], command, sealed_for=_ref), state_and_version)
+    return Plan(Intention(APPEAL, row["appeal_id"], command, sealed_for=_key), state_and_version)
 
 
 def _plan(call: Call[Any], command: Any) -> Plan:
     guard = call.may_touch(lambda appeal: Ownership(client=appeal.client))
-    return Plan(Intention(APPEAL, call.subject, command, sealed_for=_ref, guard=guard), state_and_version)
+    return Plan(Intention(APPEAL, call.subject, command, sealed_for=_key, guard=guard), state_and_version)
 
 
-def _ref(appeal: Appeal) -> str:
-    return appeal.appellant_ref
+def _key(appeal: Appeal) -> str:
+    return appeal.subject_key
 
 
 async def _seen(call: Call[Any]) -> CaseState:

@@ -30,6 +30,7 @@ class Appeal:
     ticket_no: str = ""
     kind: Kind = Kind.OTHER
     appellant_ref: str = ""
+    subject_key: str = ""
     client: str = ""
     tracking_hash: str = ""
 
@@ -135,6 +136,8 @@ def _merge(command: Merge, appeal: Appeal) -> Sequence[Payload]:
         raise Refused("MERGE_TARGET_MISSING", "the appeal to merge into does not exist")
     if command.target.state is CaseState.MERGED:
         raise Refused("MERGE_TARGET_MERGED", "the appeal to merge into has itself been merged")
+    if command.target.state in {CaseState.WITHDRAWN, CaseState.REDIRECTED}:
+        raise Refused("MERGE_TARGET_ENDED", "nobody is dealing with the appeal to merge into")
     if command.target.appellant_ref != appeal.appellant_ref:
         raise Refused("DIFFERENT_APPELLANT", "only appeals of one appellant are merged; others keep their own answer")
     return [AppealMerged(into=command.into, reason=command.reason)]
@@ -169,6 +172,7 @@ def evolve(appeal: Appeal, event: Payload) -> Appeal:
             ticket_no=event.ticket_no,
             kind=event.kind,
             appellant_ref=event.appellant.ref,
+            subject_key=event.appellant.key,
             client=event.client,
             tracking_hash=event.tracking_hash,
         )

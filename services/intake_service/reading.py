@@ -25,7 +25,7 @@ PLAIN = (
     *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "version"),
 )
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
-NEVER_SHOWN = ("appellant", "tracking_hash")
+NEVER_SHOWN = ("appellant", "subject_key", "client", "tracking_hash")
 
 
 def ownership(row: RowMapping) -> Ownership:
@@ -68,7 +68,7 @@ async def whole_case(running: Running, row: RowMapping, principal: Principal) ->
     facts: dict[str, Any] = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
     item = summary(row)
     item |= {name: facts.get(name) for name in ("title", "content", "source_ref", "relates_to")}
-    item |= {"location": facts.get("place"), "appellant": _appellant(facts.get("appellant"), row, principal)}
+    item |= {"location": facts.get("place") or None, "appellant": _appellant(facts.get("appellant"), row, principal)}
     item |= {"assessment": orjson.loads(row["assessment"]) if row["assessment"] else None}
     return item | {"timeline": [_told(event) for event in opened]}
 

@@ -102,7 +102,15 @@ def hash_of(tracking_code: str) -> str:
 
 
 def facts_of(
-    body: AppealBody, *, ticket_no: str, tracking_code: str, client: str, now: datetime, index_key: bytes, ids: Ids
+    body: AppealBody,
+    *,
+    ticket_no: str,
+    tracking_code: str,
+    client: str,
+    now: datetime,
+    index_key: bytes,
+    subject_key: str,
+    ids: Ids,
 ) -> AppealRegistered:
     """The event that this request amounts to. Raises Refused when the channel asks for more than was brought."""
     who = body.appellant
@@ -124,6 +132,7 @@ def facts_of(
         place=_place(body.location),
         appellant=Appellant(
             ref=ref or "a" + ids.random_bytes(16).hex(),
+            key=subject_key,
             type=who.type,
             confidential=who.confidential,
             anonymous=who.anonymous,

@@ -137,10 +137,8 @@ def _parts(row: dict[str, Any]) -> Parts:
 def _registered(row: dict[str, Any], event: Envelope) -> None:
     data, place, appellant = event.data, event.data["place"], event.data["appellant"]
     row.update(
-        {
-            name: data.get(name)
-            for name in ("ticket_no", "kind", "channel", "urgency", "client", "source_ref", "tracking_hash")
-        },
+        {name: data.get(name) for name in ("ticket_no", "kind", "channel", "client", "source_ref", "tracking_hash")},
+        urgency=row["urgency"] if row["routing_state"] else data.get("urgency"),
         district=place.get("district"),
         township=place.get("township"),
         category=SEPARATOR.join(data.get("category_path", ())) or None,

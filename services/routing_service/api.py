@@ -108,7 +108,7 @@ async def sign(call: Call[NoBody]) -> Plan:
 
 def _plan(call: Call[Any], command: Any) -> Plan:
     guard = call.may_touch(_ownership)
-    intention = Intention(ORDER, call.subject, command, sealed_for=lambda order: order.appellant_ref, guard=guard)
+    intention = Intention(ORDER, call.subject, command, sealed_for=lambda order: order.subject_key, guard=guard)
     return Plan(intention, state_and_version)
 
 

@@ -7,7 +7,7 @@ name alone counts only where it is the only one, or where the district is known 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -60,18 +60,25 @@ class Gazetteer:
         return re.compile("|".join(map(re.escape, longest_first)) or "(?!)")
 
     def ground(self, township: str | None, district: str | None, texts: Sequence[tuple[str, str | None]]) -> Ground:
-        """The place. `texts` are (source, text) in falling order of trust."""
-        given = self._pick(self._given(township), self._given(district), "given")
-        if given.town or (given.district and not texts):
-            return given
-        for source, text in texts:
-            units = [unit for name in self._names.findall(text or "") for unit in self._by_name[name]]
-            towns = [unit for unit in units if unit.unit_type is UnitType.STREET_TOWN]
-            districts = [given.district] if given.district else [u for u in units if u.unit_type is UnitType.DISTRICT]
-            found = self._pick(towns, districts, source)
-            if found.town or found.district:
-                return found
-        return given
+        """The place. `texts` are (source, text) in falling order of trust; what was given comes before all of them."""
+        evidence = [("given", self._given(township) + self._given(district))]
+        evidence += [(source, self._named(text)) for source, text in texts]
+        found_in, district_unit = self._first_one(evidence, UnitType.DISTRICT, None)
+        parent = district_unit.unit_id if district_unit else None
+        source, town = self._first_one(evidence, UnitType.STREET_TOWN, parent)
+        if town is not None:
+            return Ground(town, self.units.get(town.parent_id or ""), source)
+        return Ground(None, district_unit, found_in)
+
+    def _first_one(
+        self, evidence: Sequence[tuple[str, Sequence[Unit]]], unit_type: UnitType, parent: str | None
+    ) -> tuple[str, Unit | None]:
+        """The first source that speaks of exactly one unit of a type (inside a parent, where one is known)."""
+        for source, units in evidence:
+            fitting = {u.unit_id: u for u in units if u.unit_type is unit_type and parent in (None, u.parent_id)}
+            if len(fitting) == 1:
+                return source, next(iter(fitting.values()))
+        return "", None
 
     def _given(self, code_or_name: str | None) -> list[Unit]:
         if code_or_name is None:
@@ -79,15 +86,5 @@ class Gazetteer:
         unit = self.units.get(code_or_name)
         return [unit] if unit else list(self._by_name.get(code_or_name, ()))
 
-    def _pick(self, towns: Iterable[Unit], districts: Iterable[Unit], source: str) -> Ground:
-        """One town if there is exactly one that fits, else one district if there is exactly one."""
-        wanted = {unit.unit_id: unit for unit in districts if unit.unit_type is UnitType.DISTRICT}
-        fitting = {unit.unit_id: unit for unit in towns if unit.unit_type is UnitType.STREET_TOWN}
-        if wanted:
-            fitting = {code: unit for code, unit in fitting.items() if unit.parent_id in wanted}
-        if len(fitting) == 1:
-            town = next(iter(fitting.values()))
-            return Ground(town, self.units.get(town.parent_id or ""), source)
-        if len(wanted) == 1:
-            return Ground(None, next(iter(wanted.values())), source)
-        return Ground()
+    def _named(self, text: str | None) -> list[Unit]:
+        return [unit for name in self._names.findall(text or "") for unit in self._by_name[name]]

@@ -37,14 +37,15 @@ class Order:
     proposal: OrderProposed | None = None
     dispatch: OrderDispatched | None = None
     running: bool = False
+    sign_overdue: bool = False
 
     @property
     def round(self) -> int:
         return self.dispatch.round if self.dispatch else 0
 
     @property
-    def appellant_ref(self) -> str:
-        return self.proposal.appellant_ref if self.proposal else ""
+    def subject_key(self) -> str:
+        return self.proposal.subject_key if self.proposal else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +169,7 @@ def _dispatch_by_hand(command: DispatchByHand, order: Order, proposal: OrderProp
         raise Refused("REASON_NEEDED", "the catalogue does not propose this unit; say why it is the right one")
     tier = command.tier or (candidate.tier if candidate else proposal.urgency) or Urgency.GENERAL
     event = _dispatched(proposal, unit, tier, 1, command.at, command.limits, candidate=candidate)
-    cc_district = command.cc_district or event.cc_district
+    cc_district = event.cc_district or command.cc_district  # a street's own district is never replaced (Art 12)
     return [event.model_copy(update={"by_hand": True, "reason": command.reason, "cc_district": cc_district})]
 
 
@@ -194,7 +195,7 @@ def _dispatched(
     due = limits.due(tier, at)
     return OrderDispatched(
         ticket_no=proposal.ticket_no,
-        appellant_ref=proposal.appellant_ref,
+        subject_key=proposal.subject_key,
         identity_hidden=proposal.identity_hidden,
         registered_at=proposal.registered_at,
         lead_unit=unit.unit_id,
@@ -214,16 +215,17 @@ def _dispatched(
 
 
 def _sign(command: Sign, order: Order) -> Sequence[Payload]:
-    if order.state is not CaseState.DISPATCHED or order.dispatch is None:
-        raise IllegalTransition("sign", str(order.state))
-    if command.unit_id != order.dispatch.lead_unit:
+    if order.dispatch is None or command.unit_id != order.dispatch.lead_unit:
         raise NotYours
+    if order.state is not CaseState.DISPATCHED:
+        raise IllegalTransition("sign", str(order.state))
     return [OrderSigned(unit_id=order.dispatch.lead_unit, round=order.round)]
 
 
 def _note_sign_overdue(command: NoteSignOverdue, order: Order) -> Sequence[Payload]:
     dispatch = order.dispatch
-    if order.state is not CaseState.DISPATCHED or dispatch is None or command.at < dispatch.sign_due_at:
+    waiting = order.state is CaseState.DISPATCHED and not order.sign_overdue
+    if not waiting or dispatch is None or command.at < dispatch.sign_due_at:
         return []
     return [SignOverdue(unit_id=dispatch.lead_unit, round=order.round, due_at=dispatch.sign_due_at)]
 
@@ -240,7 +242,9 @@ def evolve(order: Order, event: Payload) -> Order:
         case OrderProposed():
             return Order(CaseState.REGISTERED, event)
         case OrderDispatched():
-            return replace(order, state=CaseState.DISPATCHED, dispatch=event, running=True)
+            return replace(order, state=CaseState.DISPATCHED, dispatch=event, running=True, sign_overdue=False)
+        case SignOverdue():
+            return replace(order, sign_overdue=True)
         case OrderSigned():
             return replace(order, state=CaseState.SIGNED)
         case HandlingCompleted() | HandlingLimitExpired():

@@ -77,10 +77,10 @@ def _match(rule: Rule, matter: Matter, ground: Ground, directory: Directory) -> 
     if rule.categories and category and category not in rule.categories:
         return None
     title, content = matter.title.lower(), matter.content.lower()
-    if any(word in title or word in content for word in rule.unless):
+    if any(word.lower() in title or word.lower() in content for word in rule.unless):
         return None
-    in_title = [word for word in rule.keywords if word in title]
-    in_text = [word for word in rule.keywords if word in content and word not in in_title]
+    in_title = [word for word in rule.keywords if word.lower() in title]
+    in_text = [word for word in rule.keywords if word.lower() in content and word not in in_title]
     weights = directory.limits.points
     points = weights.title_points * len(in_title) + weights.text_points * len(in_text)
     unit = _duty(rule.duty, ground, directory)

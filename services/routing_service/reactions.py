@@ -67,7 +67,7 @@ def on_registered(heard: Heard, directory: Directory) -> Sequence[Intention[Any]
     proposed = OrderProposed(
         ticket_no=facts.ticket_no,
         kind=facts.kind,
-        appellant_ref=facts.appellant.ref,
+        subject_key=facts.appellant.key,
         identity_hidden=facts.appellant.confidential or facts.appellant.anonymous or facts.kind == "REPORT",
         registered_at=at,
         candidates=tuple(candidates),

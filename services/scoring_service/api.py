@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from services.scoring_service.formula import Score, league_table, mean_of_units, text
 from services.scoring_service.leagues import counts_of, counts_query
 from services.scoring_service.period import bounds, period_of
-from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, Policy
+from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, Policy, read_policy
 from services.scoring_service.views import POLICIES
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
@@ -58,7 +58,7 @@ async def draft(call: Call[PolicyBody]) -> Plan:
     """Write a policy down; it must be whole and consistent."""
     document = call.body.document
     try:
-        policy = Policy.model_validate(document)
+        policy = read_policy(document)
     except ValidationError as error:
         problem = validation_problem(error)
         errors = [{**one, "pointer": pointer(("document",)) + one["pointer"]} for one in problem.errors]
@@ -87,7 +87,7 @@ async def policy_for(running: Running, version: str | None) -> Policy:
         document = (await connection.execute(query)).scalar()
     if document is None:
         raise NotYours
-    return Policy.model_validate(orjson.loads(document))
+    return read_policy(orjson.loads(document))
 
 
 async def table_of(

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, Policy
+from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, read_policy
 from shared.contracts.envelope import BEIJING, Actor
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
@@ -20,7 +20,7 @@ FOUNDER = Actor("FOUNDING")
 async def found(running: Running) -> None:
     """Draft and activate the shipped policy, unless it is already on record."""
     document: dict[str, Any] = json.loads(SHIPPED.read_text(encoding="utf-8"))
-    version = Policy.model_validate(document).version
+    version = read_policy(document).version
     if await running.log.read_stream(POLICY.stream(version)):
         return
     now = running.clock.now()

@@ -11,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from shared.contracts.envelope import BEIJING
 
-_PERIOD = re.compile(r"^(\d{4})-(0[1-9]|1[0-2])$")
+_PERIOD = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])")
 
 
 def period_of(moment: datetime, start_day: int) -> str:
@@ -23,7 +23,7 @@ def period_of(moment: datetime, start_day: int) -> str:
 
 def bounds(period: str, start_day: int) -> tuple[datetime, datetime]:
     """First moment of a period and first moment after it. Raises ValueError for anything but YYYY-MM."""
-    match = _PERIOD.match(period)
+    match = _PERIOD.fullmatch(period)
     if match is None or not 1900 <= int(match[1]) <= 2200:
         raise ValueError("a period is written YYYY-MM")
     months = int(match[1]) * 12 + int(match[2]) - 1

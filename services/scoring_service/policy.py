@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,22 +17,20 @@ from shared.contracts.envelope import Payload
 from shared.contracts.scoring import PolicyActivated, PolicyDrafted
 from shared.engine.decider import Command, Decider, NotYours, Refused
 
+_FIGURE = re.compile(r"(?:0|1)(?:\.[0-9]{1,10})?")
+
 
 def _decimal_text(value: Any) -> Decimal:
-    if not isinstance(value, str):
-        raise ValueError('write figures as decimal strings, e.g. "0.40"')
-    return Decimal(value) if value.replace(".", "", 1).isdigit() else _not_a_figure()
+    if not isinstance(value, str) or not _FIGURE.fullmatch(value):
+        raise ValueError('write figures from 0 to 1 as decimal strings, e.g. "0.40"')
+    return Decimal(value)
 
 
-def _not_a_figure() -> Decimal:
-    raise ValueError("not a decimal figure")
-
-
-Figure = Annotated[Decimal, BeforeValidator(_decimal_text), Field(ge=0, le=1)]
+Figure = Annotated[Decimal, BeforeValidator(_decimal_text), Field(ge=0, le=1, strict=False)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Weights(_Part):
@@ -75,6 +75,11 @@ class Policy(_Part):
         if missing := set(Satisfaction) - set(self.levels):
             raise ValueError(f"levels lacks {', '.join(sorted(missing))}")
         return self
+
+
+def read_policy(document: dict[str, Any]) -> Policy:
+    """The policy that a JSON document describes. Raises pydantic's ValidationError."""
+    return Policy.model_validate_json(json.dumps(document))
 
 
 @dataclass(frozen=True)

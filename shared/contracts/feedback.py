@@ -25,7 +25,7 @@ class CaseOpened(_Feedback):
     """Feedback took note of a dispatch: from here this unit owes two answers for this round."""
 
     ticket_no: str
-    appellant_ref: str
+    subject_key: str
     registered_at: Instant
     lead_unit: str
     unit_type: UnitType

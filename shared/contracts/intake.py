@@ -28,10 +28,11 @@ class Place(BaseModel):
 
 
 class Appellant(BaseModel):
-    """Who appeals. `ref` is a pseudonym: the same contact always gets the same one, and it names the sealing key."""
+    """Who appeals. `ref` is a pseudonym, the same for the same contact; `key` seals what this appeal says."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     ref: str
+    key: str
     type: AppellantType = AppellantType.PERSON
     confidential: bool = False
     anonymous: bool = False

@@ -90,7 +90,7 @@ class OrderProposed(_Routing):
 
     ticket_no: str
     kind: str
-    appellant_ref: str
+    subject_key: str
     identity_hidden: bool
     registered_at: Instant
     candidates: tuple[Candidate, ...]
@@ -106,7 +106,7 @@ class OrderDispatched(_Routing):
     """派单. Art 12: straight to the unit, and a copy to the district when that unit is a street or town."""
 
     ticket_no: str
-    appellant_ref: str
+    subject_key: str
     identity_hidden: bool
     registered_at: Instant
     lead_unit: str

@@ -29,7 +29,7 @@ _ALWAYS = datetime.min.replace(tzinfo=UTC)
 class Intention(Generic[S]):
     """A command for one stream. `subject` is the appeal (or unit, or policy) that it is about.
 
-    `sealed_for` is the subject whose key seals the personal texts; when it is a function it is asked with the state.
+    `sealed_for` is the key that seals the personal texts; when it is a function it is asked with the state.
     `cause` is the event that a reaction answers to. `guard` may raise NotYours or Refused on the loaded state.
     `expected_version` comes from If-Match and is not retried. `fresh` promises that the stream is new.
     """
@@ -124,7 +124,7 @@ class Executor:
             return Decision(state, loaded.version)
         ref = intention.sealed_for if isinstance(intention.sealed_for, str) else intention.sealed_for(state)
         if ref:
-            await self.keyring.create((ref,))
+            await self.keyring.hold(ref)
         time = max(
             intention.command.at, loaded.last_time or _ALWAYS, intention.cause.time if intention.cause else _ALWAYS
         )

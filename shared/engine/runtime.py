@@ -235,7 +235,7 @@ async def _keyring(pool: asyncpg.Pool, secrets: Secrets) -> Keyring:
     keyring = Keyring(vault, secrets.master)
     if (sample := await vault.any_key()) is not None:
         check_master_key(keyring, *sample)
-    await keyring.create((ANSWERS_KEY,))
+    await keyring.pin(ANSWERS_KEY)
     return keyring
 
 

@@ -1,12 +1,13 @@
-"""Personal texts are sealed before they reach the log, under a key that belongs to one subject.
+"""Personal texts are sealed before they reach the log, under a key that belongs to one appeal of one person.
 
 AES-256-GCM; the associated data is stream, event and field, so a sealed text moved elsewhere does not open. Destroying
-a subject's key makes every text about them unreadable while hashes, proofs and scores stay as they are (PIPL Art 47).
-Keys come wrapped by a master key from the vault; the master key is a file outside the database.
+the keys of a person's appeals makes every text about them unreadable while hashes, proofs and scores stay as they are
+(PIPL Art 47). Keys come wrapped by a master key from the vault; the master key is a file outside the database.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from base64 import b64decode, b64encode
 from collections import OrderedDict
@@ -24,6 +25,8 @@ from shared.contracts.envelope import PersonalMark
 ERASED = "[erased]"
 NONCE_BYTES = 12
 CACHED_KEYS = 10_000
+SPARE_KEYS = 500
+"""Keys are made and stored so many at a time, before they are needed."""
 
 
 class Vault(Protocol):
@@ -50,25 +53,43 @@ class Keyring:
         self._master = AESGCM(master_key)
         self._random = random_bytes
         self._keys: OrderedDict[str, AESGCM] = OrderedDict()
+        self._pinned: dict[str, AESGCM] = {}
+        self._spare: dict[str, AESGCM] = {}
+        self._restocking = asyncio.Lock()
 
-    async def create(self, refs: Iterable[str]) -> None:
-        """Make sure that every ref has a key at hand before something is sealed for it. Raises SubjectErased."""
-        missing = [ref for ref in refs if ref not in self._keys]
-        if not missing:
-            return
-        fresh = {ref: self._wrap(ref, AESGCM.generate_key(256)) for ref in missing}
-        for ref, wrapped in (await self._vault.add_keys(fresh)).items():
-            if wrapped is None:
-                raise SubjectErased(ref)
-            self._remember(ref, wrapped)
+    async def pin(self, ref: str) -> None:
+        """Make sure that this key exists, and keep it at hand for ever (keys of ours, not of people)."""
+        wrapped = (await self._vault.add_keys({ref: self._wrap(ref, AESGCM.generate_key(256))}))[ref]
+        if wrapped is None:
+            raise SubjectErased(ref)
+        self._pinned[ref] = self._unwrap(ref, wrapped)
+
+    async def fresh(self) -> str:
+        """A new key that nobody has used, at hand and durable. Made many at a time, so that one costs nothing."""
+        while not self._spare:
+            async with self._restocking:
+                if not self._spare:
+                    await self._restock()
+        ref, key = self._spare.popitem()
+        self._remember(ref, key)
+        return ref
+
+    async def hold(self, ref: str) -> None:
+        """Bring a key to hand that something is to be sealed with. Raises SubjectErased when it was destroyed."""
+        await self.load((ref,))
+        if self._key(ref) is None:
+            raise SubjectErased(ref)
 
     async def load(self, refs: Iterable[str]) -> None:
         """Bring the keys of these refs to hand, as far as they exist."""
-        missing = {ref for ref in refs if ref not in self._keys}
-        if missing:
-            for ref, wrapped in (await self._vault.wrapped_keys(missing)).items():
+        wanted, gone = set(refs), set[str]()
+        # While we wait for some, others may push out what was at hand: look again until nothing is missing.
+        while missing := {ref for ref in wanted - gone if self._key(ref) is None}:
+            found = await self._vault.wrapped_keys(missing)
+            gone |= {ref for ref in missing if found.get(ref) is None}
+            for ref, wrapped in found.items():
                 if wrapped is not None:
-                    self._remember(ref, wrapped)
+                    self._remember(ref, self._unwrap(ref, wrapped))
 
     def forget(self, ref: str) -> None:
         """Drop a key from memory, after its destruction in the vault."""
@@ -77,23 +98,39 @@ class Keyring:
     def seal(self, ref: str, text: str, place: str) -> dict[str, str]:
         """The sealed form of a text; `place` is stream, event and field. The key must be at hand (`create`)."""
         nonce = self._random(NONCE_BYTES)
-        ciphertext = self._keys[ref].encrypt(nonce, text.encode(), place.encode())
+        if (key := self._key(ref)) is None:
+            raise LookupError(f"the key of {ref} is not at hand")
+        ciphertext = key.encrypt(nonce, text.encode(), place.encode())
         return {"key": ref, "ct": b64encode(nonce + ciphertext).decode()}
 
     def open(self, sealed: Mapping[str, str], place: str) -> str:
         """The text again, or ERASED when its key is gone. Raises InvalidTag when the text was moved or changed."""
-        if (key := self._keys.get(sealed["key"])) is None:
+        if (key := self._key(sealed["key"])) is None:
             return ERASED
         raw = b64decode(sealed["ct"])
         return key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place.encode()).decode()
+
+    def _key(self, ref: str) -> AESGCM | None:
+        """The key if it is at hand; it counts as used."""
+        if ref in self._keys:
+            self._keys.move_to_end(ref)
+            return self._keys[ref]
+        return self._pinned.get(ref)
+
+    async def _restock(self) -> None:
+        made = {"k" + self._random(16).hex(): AESGCM.generate_key(256) for _ in range(SPARE_KEYS)}
+        await self._vault.add_keys({ref: self._wrap(ref, key) for ref, key in made.items()})
+        self._spare |= {ref: AESGCM(key) for ref, key in made.items()}
 
     def _wrap(self, ref: str, key: bytes) -> bytes:
         nonce = self._random(NONCE_BYTES)
         return nonce + self._master.encrypt(nonce, key, ref.encode())
 
-    def _remember(self, ref: str, wrapped: bytes) -> None:
-        key = self._master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], ref.encode())
-        self._keys[ref] = AESGCM(key)
+    def _unwrap(self, ref: str, wrapped: bytes) -> AESGCM:
+        return AESGCM(self._master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], ref.encode()))
+
+    def _remember(self, ref: str, key: AESGCM) -> None:
+        self._keys[ref] = key
         while len(self._keys) > CACHED_KEYS:
             self._keys.popitem(last=False)
 
@@ -105,7 +142,7 @@ class WrongMasterKey(Exception):
 def check_master_key(keyring: Keyring, ref: str, wrapped: bytes) -> None:
     """Raises WrongMasterKey unless this wrapped key opens."""
     try:
-        keyring._remember(ref, wrapped)
+        keyring._unwrap(ref, wrapped)
     except InvalidTag as error:
         raise WrongMasterKey from error
 

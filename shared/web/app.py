@@ -6,7 +6,7 @@ Deny by default: `create_app` refuses to build a service that has a route withou
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
@@ -75,25 +75,31 @@ class RouteWithoutScope(Exception):
     """Every route must name the scope it needs; this one does not."""
 
 
-def create_app(api: Api, running: Running, tokens: Tokens) -> FastAPI:
-    """The application of one service, to be mounted at its short name."""
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A service as the city mounts it: its commands, and the application that does everything else."""
+
+    commands: Sequence[BaseRoute]
+    app: FastAPI
+
+
+def create_app(api: Api, running: Running, tokens: Tokens) -> Face:
+    """The face of one service, to be mounted at its short name."""
     app = FastAPI(title=api.title, version="1", redoc_url=None, openapi_url="/openapi.json", docs_url="/docs")
     app.state.running, app.state.tokens = running, tokens
-    for command in api.commands:
-        app.router.routes.append(command.route(running, tokens))
     _refuse_unscoped(api.reads)
     app.include_router(api.reads)
     app.router.routes.extend(_operational(running))
     app.openapi = lambda: document(app, api.commands)  # type: ignore[method-assign]
     for error in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _handle)
-    return app
+    return Face([command.route(running, tokens) for command in api.commands], app)
 
 
-def create_city(apps: dict[str, FastAPI], ids: Ids) -> ASGIApp:
-    """All services under one root."""
-    root = Starlette(routes=[Mount(f"/{name}", app) for name, app in apps.items()], exception_handlers={404: _handle})
-    return Observed(root, ids)
+def create_city(faces: Mapping[str, Face], ids: Ids) -> ASGIApp:
+    """All services under one root. Commands come before FastAPI, whose own machinery costs more than our work."""
+    mounts = [Mount(f"/{name}", routes=[*face.commands, Mount("", face.app)]) for name, face in faces.items()]
+    return Observed(Starlette(routes=mounts, exception_handlers={404: _handle, Problem: _handle}), ids)
 
 
 def _refuse_unscoped(router: APIRouter) -> None:
@@ -144,12 +150,12 @@ class Observed:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         scope["jiesu.request_id"] = request_id = self._ids.uuid7()
-        started, status = time.perf_counter(), 500
+        started, status, begun = time.perf_counter(), 500, False
 
         async def observed(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
                 message["headers"] = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
             await send(message)
 
@@ -159,7 +165,7 @@ class Observed:
             known = problem_of(error)
             if known.code == "INTERNAL":
                 log.error("not foreseen", request_id=request_id, error=type(error).__name__, exc_info=_trace(error))
-            if status == 500:
+            if not begun:
                 await problem_response(Request(scope), known)(scope, receive, observed)
         finally:
             service, route = _route(scope)

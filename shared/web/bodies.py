@@ -16,15 +16,14 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from shared.web.problems import Problem, validation_problem
+from shared.web.problems import Problem, pointer, validation_problem
 
 M = TypeVar("M", bound=BaseModel)
 DEEPEST = 32
 LARGEST_INTEGER = 2**53
 _MEDIA_TYPE = re.compile(r"^application/json\s*(;\s*charset=\"?utf-8\"?\s*)?$", re.IGNORECASE)
-_BAD_TEXT = re.compile("[\x00\ud800-\udfff\ufffe\uffff]")
-_BAD_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F]|[fF]{3}[eEfF])")
-_RAW_NONCHARACTER = re.compile(rb"\xef\xbf[\xbe\xbf]|\x00")
+_BAD_TEXT = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_MAY_BE_BAD = re.compile("[\x00\ufdd0-\ufdef\ufffe\uffff]|\\\\u(?:0000|[dD][89a-fA-F]|[fF]{3}[eEfF]|[fF][dD][dDeE])")
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -61,21 +60,21 @@ def fingerprint(request: Request, raw: bytes) -> bytes:
 
 def _police(raw: bytes) -> None:
     try:
-        raw.decode("utf-8")
+        text = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise Problem("MALFORMED_JSON", "the body is not UTF-8") from None
     try:
         value = json.loads(
-            raw, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
+            text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_integer
         )
     except RecursionError:
         raise Problem("MALFORMED_JSON", f"nested deeper than {DEEPEST}") from None
     except json.JSONDecodeError as error:
-        raise Problem("MALFORMED_JSON", f"{error.msg} at byte {error.pos}") from None
+        raise Problem("MALFORMED_JSON", f"{error.msg} at character {error.pos}") from None
     if raw.count(b"{") + raw.count(b"[") > DEEPEST and _depth(value) > DEEPEST:
         raise Problem("MALFORMED_JSON", f"nested deeper than {DEEPEST}")
-    if _BAD_ESCAPE.search(raw) or _RAW_NONCHARACTER.search(raw):
-        _refuse_bad_text(value, "")
+    if _MAY_BE_BAD.search(text):
+        _refuse_bad_text(value, ())
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,15 +111,14 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-def _refuse_bad_text(value: Any, where: str) -> None:
-    message = "contains a character that is not text (NUL, surrogate or non-character)"
+def _refuse_bad_text(value: Any, where: tuple[str | int, ...]) -> None:
     if isinstance(value, str) and _BAD_TEXT.search(value):
-        raise Problem("VALIDATION_FAILED", errors=[{"pointer": where, "message": message}])
+        message = "contains a character that is not text (NUL, surrogate or non-character)"
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": pointer(where), "message": message}])
     if isinstance(value, dict):
         for name, inner in value.items():
-            if _BAD_TEXT.search(name):
-                raise Problem("VALIDATION_FAILED", errors=[{"pointer": where, "message": message}])
-            _refuse_bad_text(inner, f"{where}/{name}")
+            _refuse_bad_text(name, where)
+            _refuse_bad_text(inner, (*where, name))
     if isinstance(value, list):
         for index, inner in enumerate(value):
-            _refuse_bad_text(inner, f"{where}/{index}")
+            _refuse_bad_text(inner, (*where, index))

@@ -27,7 +27,7 @@ from shared.eventlog.log import Appended, Claim, KeyTaken, WrongVersion
 from shared.web.bodies import fingerprint, parse_body, read_body
 from shared.web.identity import ANYBODY, Ownership, Principal, Scope, Tokens, identify
 from shared.web.preconditions import POSITION, REPLAYED, etag, position_header, preconditions
-from shared.web.problems import Problem
+from shared.web.problems import Problem, problem_of, problem_response
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -100,7 +100,13 @@ class CommandRoute:
         """The Starlette route, bound to a running service."""
 
         async def endpoint(request: Request) -> Response:
-            return await self._answer(request, running, tokens)
+            try:
+                return await self._answer(request, running, tokens)
+            except Exception as error:
+                problem = problem_of(error)
+                if problem.code == "INTERNAL":
+                    raise
+                return problem_response(request, problem)
 
         return Route(self.path, endpoint, methods=[self.method])
 

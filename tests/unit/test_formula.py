@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from services.scoring_service.formula import Counts, Score, league_table, mean_of_units, score, text
 from services.scoring_service.founding import SHIPPED
-from services.scoring_service.policy import Policy
+from services.scoring_service.policy import Policy, read_policy
 
 DOCUMENT: dict[str, Any] = json.loads(SHIPPED.read_text(encoding="utf-8"))
-POLICY = Policy.model_validate(DOCUMENT)
+POLICY = read_policy(DOCUMENT)
 BRIEFLY = settings(max_examples=50, deadline=None)
 
 
 def policy(**changes: Any) -> Policy:
-    return Policy.model_validate(DOCUMENT | changes)
+    return read_policy(DOCUMENT | changes)
 
 
 def counts(

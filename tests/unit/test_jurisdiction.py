@@ -126,6 +126,13 @@ def test_departments_and_enterprises_are_no_places() -> None:
     assert ground(text="国网北京市电力公司") == Ground()
 
 
+def test_of_two_names_that_begin_alike_the_longer_one_counts() -> None:
+    short = Unit("110106901", "南苑", "", UnitType.STREET_TOWN, "110106")
+    long = Unit("110106902", "南苑西街道", "", UnitType.STREET_TOWN, "110106")
+    tree = Gazetteer({unit.unit_id: unit for unit in (short, long, CITY["110106"])})
+    assert tree.ground(None, None, (("text", "南苑西街道"),)).town == long
+
+
 def test_an_empty_tree_finds_nothing() -> None:
     texts: Sequence[tuple[str, str | None]] = (("text", "朝阳区望京街道"),)
     assert Gazetteer({}).ground("望京街道", "朝阳区", texts) == Ground()

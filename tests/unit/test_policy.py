@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.scoring_service.founding import SHIPPED
-from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, Policy
+from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, read_policy
 from shared.contracts.codes import Satisfaction
 from shared.contracts.envelope import BEIJING, Payload
 from shared.contracts.scoring import PolicyActivated, PolicyDrafted
@@ -60,7 +60,7 @@ def test_an_unknown_command_is_a_mistake_in_the_programme() -> None:
 
 
 def test_the_shipped_policy_is_the_sourced_one() -> None:
-    policy = Policy.model_validate(document())
+    policy = read_policy(document())
     weights = policy.weights
     assert (weights.response, weights.resolution, weights.satisfaction) == (
         Decimal("0.10"),
@@ -116,7 +116,7 @@ LEVELS: dict[str, Any] = document()["levels"]
 )
 def test_a_policy_with_a_wrong_figure_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Policy.model_validate(document(**changes))
+        read_policy(document(**changes))
 
 
 @pytest.mark.parametrize("missing", [name for name in document() if name != "name"])
@@ -124,7 +124,7 @@ def test_a_policy_must_be_whole(missing: str) -> None:
     partial = document()
     del partial[missing]
     with pytest.raises(ValidationError):
-        Policy.model_validate(partial)
+        read_policy(partial)
 
 
 @pytest.mark.xfail(
@@ -134,7 +134,7 @@ def test_a_policy_must_be_whole(missing: str) -> None:
 )
 def test_a_figure_in_superscript_is_refused_and_not_a_crash() -> None:
     with pytest.raises(ValidationError):
-        Policy.model_validate(document(weights=weights("²")))
+        read_policy(document(weights=weights("²")))
 
 
 @pytest.mark.xfail(
@@ -145,7 +145,7 @@ def test_a_figure_in_superscript_is_refused_and_not_a_crash() -> None:
 @pytest.mark.parametrize("changes", [{"minimum_sample": 30.0}, {"period_start_day": "19"}, {"period_start_day": True}])
 def test_a_number_that_is_not_an_integer_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Policy.model_validate(document(**changes))
+        read_policy(document(**changes))
 
 
 @pytest.mark.xfail(
@@ -154,4 +154,4 @@ def test_a_number_that_is_not_an_integer_is_refused(changes: dict[str, Any]) -> 
 )
 def test_weights_that_miss_one_by_very_little_are_refused() -> None:
     with pytest.raises(ValidationError):
-        Policy.model_validate(document(weights=weights("0.10" + "0" * 30 + "1")))
+        read_policy(document(weights=weights("0.10" + "0" * 30 + "1")))

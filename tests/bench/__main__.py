@@ -1,0 +1,139 @@
+"""`make bench`: how fast it is, as ratios against baselines measured in the same run. Trust ratios, not absolutes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from services.simulation import invented, simulate
+from services.up import database
+from shared.engine.clock import SystemClock
+from shared.engine.settings import Settings
+from shared.web.identity import Tokens
+from tests.bench.log import compare
+from tests.bench.rebuild import EVENTS, rebuild_rates
+from tests.support.city import SECRETS
+
+CLIENTS = (1, 16, 64)
+REQUESTS = {1: 1000, 16: 5000, 64: 10000}
+LIVES = 400
+PATHS = {
+    "validate only": "/intake/bench/validate",
+    "one INSERT": "/intake/bench/insert",
+    "intake": "/intake/v1/appeals",
+}
+TOKENS = Tokens(SECRETS.token, SystemClock())
+screen = Console()
+
+
+@contextmanager
+def home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="jiesu-bench-", dir="/tmp"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def server(folder: Path, jobs: str) -> Iterator[tuple[int, int]]:
+    """Port and pid of a city in a process of its own."""
+    command = [sys.executable, "-m", "tests.bench.server", str(folder), jobs]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdin
+        try:
+            yield int(process.stdout.readline()), process.pid
+        finally:
+            process.stdin.close()
+
+
+def load(port: int, path: str, clients: int, run: str) -> dict[str, Any]:
+    token = TOKENS.issue("AGENT", "bench", 86400)
+    words = [str(port), path, token, str(clients), str(REQUESTS[clients]), run]
+    done = subprocess.run([sys.executable, "-m", "tests.bench.load", *words], capture_output=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert set(result["statuses"]) == {"201"}, result["statuses"]
+    return result
+
+
+def resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+def bench_intake() -> None:
+    table = Table(
+        "durable intake over HTTP, 1 worker", "clients", "req/s", "p50 ms", "p99 ms", "of INSERT", "of validate"
+    )
+    with home() as folder, server(folder, "no-jobs") as (port, pid):
+        load(port, PATHS["intake"], 16, "warm")
+        before = resident_mib(pid)
+        for clients in CLIENTS:
+            results = {name: load(port, path, clients, f"{name[:3]}{clients}") for name, path in PATHS.items()}
+            for name, one in results.items():
+                ratios = [f"{one['rate'] / results[base]['rate']:.0%}" for base in ("one INSERT", "validate only")]
+                table.add_row(
+                    name, str(clients), f"{one['rate']:,.0f}", f"{one['p50']:.1f}", f"{one['p99']:.1f}", *ratios
+                )
+        after = resident_mib(pid)
+    screen.print(table)
+    screen.print(
+        f"memory of the server: {before:.0f} MiB warm, {after:.0f} MiB after {sum(REQUESTS.values()) * 3:,} requests\n"
+    )
+
+
+def bench_lives() -> None:
+    def token_for(role: str, unit: str | None) -> str:
+        return TOKENS.issue(role, f"{role}@{unit}", 86400, unit)
+
+    with home() as folder, server(folder, "jobs") as (port, pid):
+        before = resident_mib(pid)
+        started = time.perf_counter()
+        bodies = invented(LIVES, random.Random(1))
+        tally = asyncio.run(simulate(f"http://127.0.0.1:{port}", token_for, bodies, 1, lambda *_: None))
+        took = time.perf_counter() - started
+        after = resident_mib(pid)
+    rate = tally.ended.total() / took
+    screen.print(
+        f"whole lives, four services and simulator on this machine: [bold]{rate:.1f}/s[/] ({dict(tally.ended)})"
+    )
+    screen.print(f"failures: {dict(tally.failures) or 'none'}; memory {before:.0f} → {after:.0f} MiB\n")
+
+
+async def bench_log_and_rebuild() -> None:
+    with home() as folder:
+        settings = Settings(home=folder)
+        async with database(settings) as url:
+            speeds = await compare(url, settings.partitions)
+            base = speeds["transaction and lock each"].rate
+            table = Table("64 writers, one event each", "events/s", "p50 ms", "p99 ms", "of lock each")
+            for name, speed in speeds.items():
+                ratio = f"{speed.rate / base:.1f}×"
+                table.add_row(name, f"{speed.rate:,.0f}", f"{speed.p50:.1f}", f"{speed.p99:.1f}", ratio)
+            screen.print(table)
+    with home() as folder:
+        settings = Settings(home=folder)
+        async with database(settings) as url:
+            for view, rate in (await rebuild_rates(url, settings)).items():
+                screen.print(f"rebuild of `{view}` from {EVENTS:,} events: [bold]{rate:,.0f} events/s[/]")
+
+
+if __name__ == "__main__":
+    screen.print(f"[dim]jiesu bench · {time.strftime('%Y-%m-%d')} · ratios are against baselines of this run[/]\n")
+    bench_intake()
+    asyncio.run(bench_log_and_rebuild())
+    bench_lives()
