@@ -43,6 +43,7 @@ ENOUGH_SPACE = 256 * 1024 * 1024
 START_SECONDS, STOP_SECONDS = 30, 15
 DRAIN_SECONDS = 20
 BACKLOG = 2048
+COLLECT_AFTER = 20_000
 DSN_FILE, ADDRESS_FILE = "database-url", "address"
 _PR_SET_PDEATHSIG = 1
 
@@ -277,6 +278,13 @@ async def a_database(settings: Settings) -> AsyncIterator[str]:
         yield settings.database_url or (settings.home / DSN_FILE).read_text()
 
 
+def calm_collector() -> None:
+    """What was made at start stays for ever; looking through it again and again only makes requests wait."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 50)
+
+
 class _Server(uvicorn.Server):
     """Signals are ours: they begin with readiness going false."""
 
@@ -296,12 +304,11 @@ async def up(settings: Settings, started: Callable[[Tokens], None]) -> None:
             server = _Server(
                 uvicorn.Config(
                     create_city(apps, SystemIds()), loop="uvloop", http="httptools", lifespan="off", log_config=None,
-                    access_log=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS,
+                    access_log=False, proxy_headers=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS,
                 )
             )  # fmt: skip
             _stop_on_signal(server, city)
-            gc.collect()
-            gc.freeze()
+            calm_collector()
             listener.listen(BACKLOG)
             (settings.home / ADDRESS_FILE).write_text(f"http://{settings.host}:{settings.port}")
             started(tokens)

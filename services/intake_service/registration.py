@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from base64 import b32encode
 from datetime import datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -91,9 +90,8 @@ class Tickets:
 
 
 def new_tracking_code(ids: Ids) -> str:
-    """160 random bits, in four groups that can be read out over the phone."""
-    text = b32encode(ids.random_bytes(TRACKING_BYTES)).decode()
-    return "-".join(text[start : start + 8] for start in range(0, len(text), 8))
+    """160 random bits, in five groups that can be read out over the phone."""
+    return ids.random_bytes(TRACKING_BYTES).hex("-", 4).upper()
 
 
 def hash_of(tracking_code: str) -> str:

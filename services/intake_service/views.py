@@ -92,8 +92,10 @@ class Cases(KeyedView):
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         _FOLDS[event.type](row, event)
         row["updated_at"] = max(event.time, row["updated_at"] or event.time)
+
+    def finish(self, row: dict[str, Any]) -> None:
         if row["intake_state"]:
-            row["state"] = str(whole(_parts(row)))
+            row["state"] = whole(_parts(row)).value
 
 
 class Story(View):

@@ -7,9 +7,8 @@ hashed, proven and published; nothing outside these bytes is part of the record.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, PlainSerializer
@@ -57,8 +56,7 @@ class Payload(BaseModel):
         return f"cn.gov.appeals.{cls.OF}.{kebab}.v{cls.VERSION}"
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(NamedTuple):
     """Who caused an event: a role, the unit that the person acted for, and the account (never a name)."""
 
     role: str
@@ -73,9 +71,8 @@ class Actor:
 SYSTEM = Actor("SYSTEM")
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """One event, decoded. `data` is the payload as JSON, brought to its newest version by the upcasters."""
+class Envelope(NamedTuple):
+    """One event, decoded. `data` is the payload as JSON, as it was written (a tuple: views make millions of these)."""
 
     id: str
     source: str

@@ -38,7 +38,8 @@ class SystemClock:
 
     def now(self) -> datetime:
         elapsed = time.time() - self._started
-        return cut(datetime.fromtimestamp(self._started + elapsed * self.scale + self._offset, BEIJING))
+        milliseconds = (self._started + elapsed * self.scale + self._offset) * 1000 // 1
+        return datetime.fromtimestamp(milliseconds / 1000, BEIJING)
 
     def agree_with(self, database_now: datetime) -> float:
         """Adopt the database's time; answers by how many seconds this host was off."""

@@ -18,7 +18,7 @@ import structlog
 from shared.engine.telemetry import CONSUMED, CONSUMER_STOPPED
 from shared.eventlog.log import LogUnavailable, Recorded, WrongVersion
 from shared.eventlog.postgres import LOST, Connection
-from shared.messaging.bus import Batch, Bus, Subscription
+from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, Subscription
 
 LOCK_CURSOR = """
     SELECT sequence FROM cursors WHERE consumer = $1 AND source = $2 AND partition = $3 FOR UPDATE"""
@@ -86,24 +86,24 @@ class Consumer:
             log.error("consumer stopped", consumer=self.name, source=self.source, reason=repr(error))
             raise
 
-    async def catch_up(self) -> int:
+    async def catch_up(self, batch_limit: int) -> int:
         """Consume up to the heads of now and stop; answers with the number of events."""
         goal, count = await self._bus.heads(self.source), 0
-        subscription = await self._subscribe()
+        subscription = await self._subscribe(batch_limit)
         while any(head > reached for head, reached in zip(goal, await self._reached(), strict=True)):
             batch = await subscription.next()
             await self._until_done(batch, subscription)
             count += len(batch.events)
         return count
 
-    async def _subscribe(self) -> Subscription:
+    async def _subscribe(self, batch_limit: int = BATCH_LIMIT) -> Subscription:
         pause = RETRY_PAUSE_SECONDS
         while True:
             try:
                 heads = await self._bus.heads(self.source)
                 await self._pool.execute(OPEN_CURSORS, self.name, self.source, len(heads))
                 after = dict(enumerate(await self._reached()))
-                return await self._bus.subscribe(self.name, self.source, after)
+                return await self._bus.subscribe(self.name, self.source, after, batch_limit)
             except LOST:
                 pause = await _rest(pause)
 

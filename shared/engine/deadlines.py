@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from shared.contracts.envelope import Payload
+from shared.contracts.envelope import Envelope, Payload
 from shared.contracts.upcasters import UnknownEvent, UnknownVersion, payload_of
 from shared.engine.clock import Clock
 from shared.engine.consume import TRANSIENT
@@ -85,20 +85,20 @@ class DeadlineProjection:
     async def __call__(self, connection: Connection, events: Sequence[Recorded]) -> None:
         final: dict[tuple[str, str], tuple[str, datetime] | None] = {}
         for event in events:
-            for change in self._changes(event):
-                key = (event.stream, change.name)
-                final[key] = (event.envelope.subject, change.due_at) if isinstance(change, Deadline) else None
+            if event.type in self._by_type:
+                envelope = event.envelope
+                for change in self._changes(envelope):
+                    due = (envelope.subject, change.due_at) if isinstance(change, Deadline) else None
+                    final[event.stream, change.name] = due
         met = [key for key, value in final.items() if value is None]
         await _remove(connection, met)
         rows = [(*key, *value) for key, value in final.items() if value is not None]
         if rows:
             await connection.execute(SET, *map(list, zip(*rows, strict=True)))
 
-    def _changes(self, event: Recorded) -> Sequence[Deadline | Met]:
-        if (change := self._by_type.get(event.type)) is None:
-            return ()
+    def _changes(self, envelope: Envelope) -> Sequence[Deadline | Met]:
         try:
-            return change(payload_of(event.envelope.type, event.envelope.data), event.envelope.time)
+            return self._by_type[envelope.type](payload_of(envelope.type, envelope.data), envelope.time)
         except (UnknownEvent, UnknownVersion):
             return ()
 

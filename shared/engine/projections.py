@@ -32,6 +32,7 @@ LOCK_CURSORS = (
     "SELECT source, partition, sequence FROM cursors WHERE consumer = $1 ORDER BY source, partition FOR UPDATE"
 )
 DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
+REBUILD_BATCH = 5_000
 ONE_PER_PARTITION = "SELECT pg_advisory_xact_lock(hashtext($1), $2)"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext($1))"
 
@@ -64,6 +65,9 @@ class KeyedView(View):
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         """Change the row. A new row has its key and None elsewhere."""
 
+    def finish(self, row: dict[str, Any]) -> None:
+        """Work out what follows from the other columns, once the events of a batch have been folded in."""
+
     async def apply(self, connection: Connection, physical: str, events: Sequence[Envelope]) -> None:
         keyed = [(key, event) for event in events if (key := self.key(event)) is not None]
         if not keyed:
@@ -71,6 +75,8 @@ class KeyedView(View):
         rows = await self._load(connection, physical, {key for key, _ in keyed})
         for key, event in keyed:
             self.fold(rows[key], event)
+        for row in rows.values():
+            self.finish(row)
         await upsert(connection, self.table, physical, list(rows.values()))
 
     async def _load(self, connection: Connection, physical: str, keys: set[str]) -> dict[str, dict[str, Any]]:
@@ -134,7 +140,7 @@ class Projection:
             await self._drop(connection, generation)
             await self._create(connection, generation)
         for source in self.view.sources:
-            progress(await self._consumer(generation, source).catch_up())
+            progress(await self._consumer(generation, source).catch_up(REBUILD_BATCH))
         await self._swap(active or 0, generation, progress)
         return generation
 
@@ -184,7 +190,7 @@ class Projection:
             old_name = f"{self.view.name}_v{retired}_g{old}"
             await connection.fetch(LOCK_CURSORS, old_name)
             for source in self.view.sources:
-                progress(await self._consumer(new, source).catch_up())
+                progress(await self._consumer(new, source).catch_up(REBUILD_BATCH))
             await self._point_at(connection, new)
             await connection.execute(DROP_CURSORS, old_name)
             await connection.execute(f'DROP TABLE IF EXISTS "{old_name}"')

@@ -79,28 +79,36 @@ class Reacting:
         self._parked_in_a_row: list[str] = []
 
     async def __call__(self, connection: Connection, events: Sequence[Recorded]) -> None:
-        waiting = await subjects_waiting(connection, self._consumer, [_subject(event) for event in events])
+        heard = [(event, _decoded(event)) for event in events]
+        subjects = [_subject(event, envelope) for event, envelope in heard]
+        waiting = await subjects_waiting(connection, self._consumer, subjects)
         world = await self._world(connection, self._clock.now()) if self._world else None
         within = self._executor.within(connection)
-        planned = [(event, await self._plan(event, world)) for event in events]
-        await within.load([i for _, plan in planned if not isinstance(plan, str) for i in plan])
-        for event, plan in planned:
-            reason = BEHIND if _subject(event) in waiting else plan if isinstance(plan, str) else None
-            if reason is None and plan:
-                reason = await self._carry_out(within, plan)  # type: ignore[arg-type]
+        plans = [await self._plan(envelope, world) for _, envelope in heard]
+        await within.load([intention for plan in plans if not isinstance(plan, str) for intention in plan])
+        for event, subject, plan in zip(events, subjects, plans, strict=True):
+            reason = await self._handle(within, plan, subject in waiting)
             if reason is None:
                 self._parked_in_a_row.clear()
             else:
-                await self._park(connection, event, reason)
-                waiting.add(_subject(event))
+                await self._park(connection, event, subject, reason)
+                waiting.add(subject)
         await within.append()
 
-    async def _plan(self, event: Recorded, world: Any) -> Sequence[Intention[Any]] | str:
+    async def _handle(self, within: Within, plan: Sequence[Intention[Any]] | str, behind: bool) -> str | None:
+        """Carry a plan out; answers with the reason when the event must be parked."""
+        if behind:
+            return BEHIND
+        return plan if isinstance(plan, str) else await self._carry_out(within, plan)
+
+    async def _plan(self, envelope: Envelope | None, world: Any) -> Sequence[Intention[Any]] | str:
         """The intentions that follow from an event, or the reason why it cannot be read."""
+        if envelope is None:
+            return "unreadable: not an event"
         try:
-            type_, _ = current(event.envelope.type, event.envelope.data)
+            type_, _ = current(envelope.type, envelope.data)
             react = self._by_type.get(type_)
-            return react(await self._heard(event.envelope), world) if react else ()
+            return react(await self._heard(envelope), world) if react else ()
         except UnknownEvent:
             SKIPPED.labels(self._consumer).inc()
             return ()
@@ -122,8 +130,7 @@ class Reacting:
             return f"refused: {refusal.code}"
         return None
 
-    async def _park(self, connection: Connection, event: Recorded, reason: str) -> None:
-        subject = _subject(event)
+    async def _park(self, connection: Connection, event: Recorded, subject: str, reason: str) -> None:
         await park(connection, self._consumer, self._source, event, subject, reason)
         log.warning("parked", consumer=self._consumer, source=self._source, subject=subject, reason=reason)
         if reason != BEHIND and subject not in self._parked_in_a_row:
@@ -141,7 +148,7 @@ class Reacting:
         world = await self._world(connection, self._clock.now()) if self._world else None
         within = self._executor.within(connection)
         for event in events:
-            plan = await self._plan(event, world)
+            plan = await self._plan(_decoded(event), world)
             if isinstance(plan, str):
                 raise StillParked(plan)
             await within.load(plan)
@@ -151,9 +158,13 @@ class Reacting:
         return len(events)
 
 
-def _subject(event: Recorded) -> str:
-    """The subject, or the stream where not even the envelope can be read."""
+def _decoded(event: Recorded) -> Envelope | None:
     try:
-        return event.envelope.subject
-    except (ValueError, KeyError):
-        return event.stream
+        return event.envelope
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _subject(event: Recorded, envelope: Envelope | None) -> str:
+    """The subject, or the stream where not even the envelope can be read."""
+    return envelope.subject if envelope else event.stream

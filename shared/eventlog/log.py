@@ -11,8 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.contracts.envelope import Envelope, decode_envelope
 
@@ -56,9 +55,8 @@ class Appended:
     position: int
 
 
-@dataclass(frozen=True)
-class Recorded:
-    """A stored event. `body` is exactly what was hashed; `envelope` is decoded once, when first asked for."""
+class Recorded(NamedTuple):
+    """A stored event. `body` is exactly what was hashed."""
 
     partition: int
     position: int
@@ -67,8 +65,9 @@ class Recorded:
     type: str
     body: bytes
 
-    @cached_property
+    @property
     def envelope(self) -> Envelope:
+        """The event decoded anew: ask once. Raises ValueError or KeyError when the bytes are not an event."""
         return decode_envelope(self.body)
 
 

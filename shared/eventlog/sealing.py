@@ -96,19 +96,27 @@ class Keyring:
         self._keys.pop(ref, None)
 
     def seal(self, ref: str, text: str, place: str) -> dict[str, str]:
-        """The sealed form of a text; `place` is stream, event and field. The key must be at hand (`create`)."""
-        nonce = self._random(NONCE_BYTES)
-        if (key := self._key(ref)) is None:
-            raise LookupError(f"the key of {ref} is not at hand")
-        ciphertext = key.encrypt(nonce, text.encode(), place.encode())
-        return {"key": ref, "ct": b64encode(nonce + ciphertext).decode()}
+        """The sealed form of a text; `place` is stream, event and field. The key must be at hand (`fresh`, `hold`)."""
+        return {"key": ref, "ct": b64encode(self.encrypt(ref, text.encode(), place)).decode()}
 
     def open(self, sealed: Mapping[str, str], place: str) -> str:
         """The text again, or ERASED when its key is gone. Raises InvalidTag when the text was moved or changed."""
-        if (key := self._key(sealed["key"])) is None:
+        if self._key(sealed["key"]) is None:
             return ERASED
-        raw = b64decode(sealed["ct"])
-        return key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], place.encode()).decode()
+        return self.decrypt(sealed["key"], b64decode(sealed["ct"]), place).decode()
+
+    def encrypt(self, ref: str, raw: bytes, place: str) -> bytes:
+        """Nonce and ciphertext. Raises LookupError when the key is not at hand."""
+        if (key := self._key(ref)) is None:
+            raise LookupError(f"the key {ref} is not at hand")
+        nonce = self._random(NONCE_BYTES)
+        return nonce + key.encrypt(nonce, raw, place.encode())
+
+    def decrypt(self, ref: str, sealed: bytes, place: str) -> bytes:
+        """The inverse of `encrypt`. Raises LookupError, and InvalidTag for anything else than was encrypted here."""
+        if (key := self._key(ref)) is None:
+            raise LookupError(f"the key {ref} is not at hand")
+        return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.encode())
 
     def _key(self, ref: str) -> AESGCM | None:
         """The key if it is at hand; it counts as used."""

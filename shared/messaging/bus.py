@@ -10,6 +10,8 @@ from typing import Protocol
 
 from shared.eventlog.log import Recorded
 
+BATCH_LIMIT = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -34,8 +36,10 @@ class Subscription(Protocol):
 class Bus(Protocol):
     """Carries the events of the source logs to their readers."""
 
-    async def subscribe(self, consumer: str, source: str, after: Mapping[int, int]) -> Subscription:
-        """Start after the given positions (0 where none is given)."""
+    async def subscribe(
+        self, consumer: str, source: str, after: Mapping[int, int], batch_limit: int = BATCH_LIMIT
+    ) -> Subscription:
+        """Start after the given positions (0 where none is given); batches hold at most `batch_limit` events."""
         ...
 
     async def heads(self, source: str) -> list[int]:

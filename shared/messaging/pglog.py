@@ -6,13 +6,13 @@ once; a slow poll finds what other processes have written.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Protocol
 
 from shared.eventlog.log import Recorded
-from shared.messaging.bus import Batch, Bell
+from shared.messaging.bus import BATCH_LIMIT, Batch, Bell
 
-BATCH_LIMIT = 500
 POLL_SECONDS = 0.25
 
 
@@ -33,8 +33,10 @@ class PgLogBus:
         self._logs = logs
         self._bells = bells
 
-    async def subscribe(self, consumer: str, source: str, after: Mapping[int, int]) -> PgLogSubscription:
-        return PgLogSubscription(self._logs[source], self._bells[source], after)
+    async def subscribe(
+        self, consumer: str, source: str, after: Mapping[int, int], batch_limit: int = BATCH_LIMIT
+    ) -> PgLogSubscription:
+        return PgLogSubscription(self._logs[source], self._bells[source], after, batch_limit)
 
     async def heads(self, source: str) -> list[int]:
         return await self._logs[source].heads()
@@ -43,13 +45,14 @@ class PgLogBus:
 class PgLogSubscription:
     """Goes round the partitions that have something new, a batch at a time, so that none starves."""
 
-    def __init__(self, log: Readable, bell: Bell, after: Mapping[int, int], batch_limit: int = BATCH_LIMIT) -> None:
+    def __init__(self, log: Readable, bell: Bell, after: Mapping[int, int], batch_limit: int) -> None:
         self._log = log
         self._bell = bell
         self._limit = batch_limit
         self._after = [after.get(partition, 0) for partition in range(log.partitions)]
         self._heads = [0] * log.partitions
         self._turn = 0
+        self._ahead: tuple[int, int, asyncio.Task[list[Recorded]]] | None = None
 
     async def next(self) -> Batch:
         while True:
@@ -69,6 +72,20 @@ class PgLogSubscription:
         self._after[partition] = after
 
     async def _fetch(self, partition: int) -> Batch:
-        events = await self._log.read_partition(partition, self._after[partition], self._limit)
-        self._after[partition] = events[-1].position
+        """A batch; while the caller is busy with a full one the next is read ahead."""
+        after = self._after[partition]
+        events = await (self._read_ahead(partition, after) or self._log.read_partition(partition, after, self._limit))
+        self._after[partition] = last = events[-1].position
+        if len(events) == self._limit and self._heads[partition] > last:
+            self._turn = partition
+            reading = asyncio.ensure_future(self._log.read_partition(partition, last, self._limit))
+            self._ahead = (partition, last, reading)
         return Batch(partition, events)
+
+    def _read_ahead(self, partition: int, after: int) -> asyncio.Task[list[Recorded]] | None:
+        """What was read ahead, if it is what is wanted now."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead[:2] == (partition, after):
+            return ahead and ahead[2]
+        ahead[2].cancel()
+        return None

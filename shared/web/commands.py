@@ -156,7 +156,7 @@ class CommandRoute:
         if plan.only_once is not None:
             client, key, code = plan.only_once
             marks.append(_Mark(client, key, call.fingerprint(), code))
-        intention = replace(plan.intention, expected_version=expected)
+        intention = plan.intention if expected is None else replace(plan.intention, expected_version=expected)
         decision = await call.running.executor.execute(intention, _claims(call.running, plan, marks, self.status))
         body = orjson.dumps(plan.answer(decision))
         return _response(call.running, self.status, body, decision.version, decision.appended)
@@ -177,16 +177,16 @@ def _claims(running: Running, plan: Plan, marks: Sequence[_Mark], status: int) -
         return None
 
     def claims(decision: Decision[Any]) -> list[Claim]:
-        answer = orjson.dumps({"status": status, "version": decision.version, "body": plan.answer(decision)}).decode()
+        answer = orjson.dumps({"status": status, "version": decision.version, "body": plan.answer(decision)})
         return [_claim(running, mark, answer) for mark in marks]
 
     return claims
 
 
-def _claim(running: Running, mark: _Mark, answer: str) -> Claim:
+def _claim(running: Running, mark: _Mark, answer: bytes) -> Claim:
     """The stored answer is sealed: it may hold a tracking code that is shown once."""
-    sealed = running.keyring.seal(ANSWERS_KEY, answer, f"{mark.client}/{mark.key}")
-    return Claim(mark.client, mark.key, mark.fingerprint, sealed["ct"].encode())
+    sealed = running.keyring.encrypt(ANSWERS_KEY, answer, f"{mark.client}/{mark.key}")
+    return Claim(mark.client, mark.key, mark.fingerprint, sealed)
 
 
 async def _earlier_answer(running: Running, marks: Sequence[_Mark]) -> Response | None:
@@ -196,8 +196,7 @@ async def _earlier_answer(running: Running, marks: Sequence[_Mark]) -> Response 
             continue
         if stored.fingerprint != mark.fingerprint:
             raise Problem(mark.reused)
-        sealed = {"key": ANSWERS_KEY, "ct": stored.answer.decode()}
-        answer = orjson.loads(running.keyring.open(sealed, f"{mark.client}/{mark.key}"))
+        answer = orjson.loads(running.keyring.decrypt(ANSWERS_KEY, stored.answer, f"{mark.client}/{mark.key}"))
         body = orjson.dumps(answer["body"])
         response = _response(running, answer["status"], body, answer["version"], stored.appended)
         response.headers[REPLAYED] = "true"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -96,6 +97,17 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
 _WIDEST = [Reach.ALL, Reach.DISTRICT, Reach.UNIT, Reach.OWN]
 
 
+@cache
+def granted(roles: tuple[str, ...]) -> dict[Scope, tuple[str, Reach]]:
+    """What these roles may do: for each scope the role with the widest reach, and that reach."""
+    grants: dict[Scope, tuple[str, Reach]] = {}
+    for role in roles:
+        for scope, reach in PERMISSIONS.get(role, {}).items():
+            if scope not in grants or _WIDEST.index(reach) < _WIDEST.index(grants[scope][1]):
+                grants[scope] = (role, reach)
+    return grants
+
+
 @dataclass(frozen=True, slots=True)
 class Ownership:
     """Who an appeal belongs to, as far as scope is concerned."""
@@ -116,13 +128,12 @@ class Principal:
 
     def require(self, scope: Scope) -> None:
         """Raises FORBIDDEN unless one of the roles has this scope."""
-        if not any(scope in PERMISSIONS.get(role, {}) for role in self.roles):
+        if scope not in granted(self.roles):
             raise Problem("FORBIDDEN")
 
     def reach(self, scope: Scope) -> Reach:
         """The widest reach that the roles give for a scope."""
-        given = {PERMISSIONS[role][scope] for role in self.roles if scope in PERMISSIONS.get(role, {})}
-        return next(reach for reach in _WIDEST if reach in given)
+        return granted(self.roles)[scope][1]
 
     def can_see(self, scope: Scope, owned: Ownership) -> bool:
         """Whether a thing lies within the caller's reach for a scope."""
@@ -138,8 +149,7 @@ class Principal:
 
     def actor(self, scope: Scope) -> Actor:
         """How the caller appears on the record: the role that this was done in."""
-        role = next((role for role in self.roles if scope in PERMISSIONS.get(role, {})), "PUBLIC")
-        return Actor(role, self.unit_id, self.sub)
+        return Actor(granted(self.roles)[scope][0], self.unit_id, self.sub)
 
 
 ANYBODY = Principal("anonymous", ())

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -135,5 +136,6 @@ async def bench_log_and_rebuild() -> None:
 if __name__ == "__main__":
     screen.print(f"[dim]jiesu bench · {time.strftime('%Y-%m-%d')} · ratios are against baselines of this run[/]\n")
     bench_intake()
-    asyncio.run(bench_log_and_rebuild())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(bench_log_and_rebuild())
     bench_lives()

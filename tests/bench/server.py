@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from services.city import APIS, SERVICES
 from services.intake_service.registration import AppealBody
-from services.up import _Server, database
+from services.up import _Server, calm_collector, database
 from shared.engine.ids import SystemIds
 from shared.engine.runtime import Running, running_city
 from shared.engine.settings import Settings
@@ -75,9 +75,15 @@ async def main(home: Path, jobs: bool) -> None:
             listener.bind(("127.0.0.1", 0))
             listener.listen(1024)
             config = uvicorn.Config(
-                create_city(apps, SystemIds()), lifespan="off", log_config=None, access_log=False, http="httptools"
+                create_city(apps, SystemIds()),
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                http="httptools",
             )
             server = _Server(config)
+            calm_collector()
             sys.stdout.write(f"{listener.getsockname()[1]}\n")
             sys.stdout.flush()
             watcher = asyncio.create_task(_stop_with_parent(server))

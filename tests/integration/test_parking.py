@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +26,7 @@ CLOSED = "cn.gov.appeals.intake.appeal-closed.v1"
 
 async def put(running: Running, subject: str, version: int, type_: str, data: dict[str, Any]) -> None:
     """An event straight into a log, as a neighbour of another version would have written it."""
-    one = replace(envelope(f"appeal-{subject}", version, subject, type_=type_), data=data)
+    one = envelope(f"appeal-{subject}", version, subject, type_=type_)._replace(data=data)
     body = canonical(one.as_json())
     entry = Entry(one.id, one.type, body, leaf_hash(body))
     await running.log.append(Append(one.stream, subject, version - 1, [entry]))

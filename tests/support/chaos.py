@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from shared.messaging.bus import Batch, Bus, Subscription
+from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, Subscription
 
 
 class TiresomeBus:
@@ -15,8 +15,10 @@ class TiresomeBus:
         self._bus, self._chance = bus, random.Random(seed)
         self.repeats = 0
 
-    async def subscribe(self, consumer: str, source: str, after: Mapping[int, int]) -> Subscription:
-        return _Tiresome(await self._bus.subscribe(consumer, source, after), self._chance, self)
+    async def subscribe(
+        self, consumer: str, source: str, after: Mapping[int, int], batch_limit: int = BATCH_LIMIT
+    ) -> Subscription:
+        return _Tiresome(await self._bus.subscribe(consumer, source, after, batch_limit), self._chance, self)
 
     async def heads(self, source: str) -> list[int]:
         return await self._bus.heads(source)
