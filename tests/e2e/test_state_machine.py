@@ -1,6 +1,6 @@
 """The state machine of the domain specification (section 4), over HTTP: every command in every state is either carried
 out or refused with a 409 that names both; the guards of merge, dispatch and callback hold; rework ends after three
-rounds; clocks move a case on whatever the unit does; and whoever acts on an outdated version is told so.
+rounds, and clocks move a case on whatever the unit does.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from shared.contracts.codes import Route
+from shared.contracts.codes import CaseState, Route
 from tests.support.city import AFTER_HOLD, WATER, City, Reply
 
 GAS = "bj-gas"
@@ -27,19 +28,7 @@ TICK = timedelta(milliseconds=1)
 async def own(new_city: Callable[..., AbstractAsyncContextManager[City]]) -> AsyncIterator[City]:
     """A city whose clock nobody else looks at."""
     async with new_city() as made:
-        async with asyncio.timeout(20):
-            while not await _listens(made):
-                await asyncio.sleep(0.01)
         yield made
-
-
-async def _listens(city: City) -> bool:
-    try:
-        _, writer = await asyncio.open_connection("127.0.0.1", int(city.url.rsplit(":", 1)[1]))
-    except OSError:
-        return False
-    writer.close()
-    return True
 
 
 def _is(reply: Reply, status: int, code: str) -> bool:
@@ -49,10 +38,8 @@ def _is(reply: Reply, status: int, code: str) -> bool:
 async def _order(city: City, case: dict[str, Any], *states: str) -> dict[str, Any]:
     """The order, once it is in one of these states."""
     path = f"/routing/v1/orders/{case['appeal_id']}"
-    reply = await city.until(
-        lambda: city.get(path), lambda r: r.status == 200 and (r.body["state"] in states or not states)
-    )
-    return reply.body
+    states = states or tuple(CaseState)
+    return (await city.until(lambda: city.get(path), lambda reply: reply.body.get("state") in states)).body
 
 
 async def _waiting(city: City, **changes: Any) -> dict[str, Any]:
@@ -62,26 +49,20 @@ async def _waiting(city: City, **changes: Any) -> dict[str, Any]:
     return case | await city.until_state(case["appeal_id"], "REGISTERED")
 
 
-async def _ended(city: City, command: str) -> dict[str, Any]:
-    case = await _waiting(city)
+async def _settled(city: City, case: dict[str, Any], state: str) -> dict[str, Any]:
+    """The case, once intake and routing agree on this state."""
+    await _order(city, case, state)
+    return await city.until_state(case["appeal_id"], state)
+
+
+async def _ended(city: City, command: str, state: str, case: dict[str, Any] | None = None) -> dict[str, Any]:
+    case = case or await _waiting(city)
     assert (await COMMANDS[command](city, case)).status == 200
-    ended = await city.until_state(case["appeal_id"], "ANSWERED", "REDIRECTED", "MERGED", "WITHDRAWN")
-    await _order(city, case, ended["state"])
-    return ended
-
-
-async def _withdrawn(city: City) -> dict[str, Any]:
-    case = await city.dispatched()
-    assert (await COMMANDS["withdraw"](city, case)).status == 200
-    case = await city.until_state(case["appeal_id"], "WITHDRAWN")
-    await _order(city, case, "WITHDRAWN")
-    return case
+    return await _settled(city, case, state)
 
 
 async def _signed(city: City) -> dict[str, Any]:
-    case = await city.dispatched()
-    assert (await city.sign(case)).status == 200
-    return await city.until_state(case["appeal_id"], "SIGNED")
+    return await _ended(city, "sign", "SIGNED", await city.dispatched())
 
 
 async def _handling(city: City) -> dict[str, Any]:
@@ -93,17 +74,19 @@ async def _handling(city: City) -> dict[str, Any]:
 async def _called(city: City) -> dict[str, Any]:
     case = await city.dispatched()
     await city.handle(case)
-    case = await city.until_state(case["appeal_id"], "CALLBACK_DUE")
-    await _order(city, case, "CALLBACK_DUE")
-    return case
+    return await _settled(city, case, "CALLBACK_DUE")
 
 
 async def _closed(city: City) -> dict[str, Any]:
-    case = await _called(city)
-    assert (await city.callback(case)).body["state"] == "CLOSED"
-    case = await city.until_state(case["appeal_id"], "CLOSED")
-    await _order(city, case, "CLOSED")
-    return case
+    return await _ended(city, "callback", "CLOSED", await _called(city))
+
+
+async def _merged(city: City) -> dict[str, Any]:
+    return await _ended(city, "merge", "MERGED", await _with_phone(city))
+
+
+async def _withdrawn(city: City) -> dict[str, Any]:
+    return await _ended(city, "withdraw", "WITHDRAWN", await city.dispatched())
 
 
 async def _merge(city: City, case: dict[str, Any]) -> Reply:
@@ -129,6 +112,15 @@ def _by_water(send: Callable[..., Awaitable[Reply]], *more: str) -> Callable[[Ci
     return lambda city, case: send(city, case | {"lead_unit": WATER}, *more)
 
 
+_phones = iter(range(13_900_000_000, 13_900_010_000))
+
+
+async def _with_phone(city: City) -> dict[str, Any]:
+    """A waiting appeal of somebody whose phone is known, so that it can be merged."""
+    phone = str(next(_phones))
+    return (await _waiting(city, appellant={"name": "王芳", "phone": phone})) | {"phone": phone}
+
+
 COMMANDS: dict[str, Callable[[City, dict[str, Any]], Awaitable[Reply]]] = {
     "answer": lambda city, case: _triage(city, case, "answer", {"text": "已答复"}),
     "redirect": lambda city, case: _triage(city, case, "redirect", {"route": "UNLAWFUL", "reason": "违法"}),
@@ -143,9 +135,9 @@ COMMANDS: dict[str, Callable[[City, dict[str, Any]], Awaitable[Reply]]] = {
 }
 STATES: dict[str, Callable[[City], Awaitable[dict[str, Any]]]] = {
     "REGISTERED": _waiting,
-    "ANSWERED": lambda city: _ended(city, "answer"),
-    "REDIRECTED": lambda city: _ended(city, "redirect"),
-    "MERGED": lambda city: _merged(city),
+    "ANSWERED": lambda city: _ended(city, "answer", "ANSWERED"),
+    "REDIRECTED": lambda city: _ended(city, "redirect", "REDIRECTED"),
+    "MERGED": _merged,
     "DISPATCHED": City.dispatched,
     "SIGNED": _signed,
     "HANDLING": _handling,
@@ -163,20 +155,6 @@ POSSIBLE = {
 UNKNOWN = {"sign", "contact", "feedback", "callback attempt", "callback"}
 """What cannot be found before there is a dispatch: no unit owns the order, and feedback has no file."""
 NEVER_DISPATCHED = {"REGISTERED", "ANSWERED", "REDIRECTED", "MERGED"}
-_phones = iter(range(13_900_000_000, 13_900_010_000))
-
-
-async def _with_phone(city: City) -> dict[str, Any]:
-    """A waiting appeal of somebody whose phone is known, so that it can be merged."""
-    phone = str(next(_phones))
-    return (await _waiting(city, appellant={"name": "王芳", "phone": phone})) | {"phone": phone}
-
-
-async def _merged(city: City) -> dict[str, Any]:
-    case = await _with_phone(city)
-    assert (await _merge(city, case)).status == 200
-    await _order(city, case, "MERGED")
-    return await city.until_state(case["appeal_id"], "MERGED")
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -205,16 +183,9 @@ async def test_each_special_route_ends_the_appeal(city: City, route: Route) -> N
     case = await _waiting(city)
     reply = await _triage(city, case, "redirect", {"route": route, "reason": "见附件", "target": "主管部门"})
     assert (reply.status, reply.body["state"]) == (200, "REDIRECTED")
-    await _order(city, case, "REDIRECTED")
-    ended = await city.until_state(case["appeal_id"], "REDIRECTED")
+    ended = await _settled(city, case, "REDIRECTED")
     told = [event["data"] for event in ended["timeline"] if "redirected" in event["type"]]
     assert told == [{"route": route, "reason": "见附件", "target": "主管部门"}]
-
-
-async def test_only_a_consultation_is_answered_at_once(city: City) -> None:
-    for kind in ("PRAISE", "OTHER"):
-        case = await city.register(kind=kind)
-        assert _is(await COMMANDS["answer"](city, case), 409, "NOT_A_CONSULTATION")
 
 
 async def test_only_one_persons_appeals_are_merged_and_never_in_a_chain(city: City) -> None:
@@ -233,13 +204,10 @@ async def test_only_one_persons_appeals_are_merged_and_never_in_a_chain(city: Ci
     assert (await merge(one, two["appeal_id"])).body["state"] == "MERGED"
     assert _is(await merge(three, one["appeal_id"]), 409, "MERGE_TARGET_MERGED")
     assert _is(await merge(two, one["appeal_id"]), 409, "MERGE_TARGET_MERGED")
-    merged = await city.until_state(one["appeal_id"], "MERGED")
-    assert merged["merged_into"] == two["appeal_id"]
+    assert (await _settled(city, one, "MERGED"))["merged_into"] == two["appeal_id"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="intake api.py:149 the target is read without a lock: two merges at once make a circle"
-)
+@pytest.mark.xfail(strict=True, reason="intake merge reads its target without a lock: two at once make a circle")
 async def test_two_appeals_merged_into_each_other_at_once_do_not_both_vanish(city: City) -> None:
     for _ in range(10):
         person = {"appellant": {"name": "王芳", "phone": str(next(_phones))}, "kind": "CONSULT"}
@@ -250,18 +218,16 @@ async def test_two_appeals_merged_into_each_other_at_once_do_not_both_vanish(cit
 
 
 async def test_an_unsolved_appeal_goes_round_three_times_and_then_closes(city: City) -> None:
-    case = await city.dispatched()
-    due = []
+    case, due = await city.dispatched(), []
+    ask = partial(city.case, case["appeal_id"])
     for number in (1, 2, 3):
-        case = await city.until(
-            lambda: city.case(case["appeal_id"]), lambda c, n=number: (c["state"], c["round"]) == ("DISPATCHED", n)
-        )
+        case = await city.until(ask, lambda c, n=number: (c["state"], c["round"]) == ("DISPATCHED", n))
         due.append(case["due_at"])
+        city.clock.advance(timedelta(seconds=1))
         await city.handle(case)
         said = {"resolved": False, "satisfaction": "DISSATISFIED"} if number != 2 else {"satisfaction": "DISSATISFIED"}
         reply = await city.callback(case, **said)
         assert (reply.status, reply.body["state"]) == (200, "REWORK" if number < 3 else "CLOSED")
-        city.clock.advance(timedelta(seconds=1))
     closed = await city.until_state(case["appeal_id"], "CLOSED")
     assert due == sorted(set(due)) and closed["round"] == 3 and closed["lead_unit"] == WATER
     file = (await city.get(f"/feedback/v1/cases/{case['appeal_id']}")).body
@@ -282,8 +248,8 @@ async def test_a_callback_is_invalid_only_after_two_failed_attempts(city: City) 
 
 async def test_the_hotline_may_call_as_soon_as_both_results_are_in(city: City) -> None:
     case = await _handling(city)
-    assert (await city.feedback(case, "RESULT", "HOTLINE")).status == 200
-    assert (await city.feedback(case, "RESULT", "HOTLINE")).status == 200
+    for _ in range(2):
+        assert (await city.feedback(case, "RESULT", "HOTLINE")).status == 200
     assert _is(await city.callback(case), 409, "ILLEGAL_TRANSITION")
     assert (await city.feedback(case, "RESULT", "APPELLANT")).body["state"] == "FEEDBACK_DONE"
     assert (await city.callback(case)).body["state"] == "CLOSED"
@@ -302,6 +268,8 @@ async def test_a_consultation_waits_for_a_dispatcher_while_others_leave_by_thems
     for one in waiting:
         await _order(city, one)
     await city.dispatched()
+    for one in waiting[1:]:
+        assert _is(await COMMANDS["answer"](city, one), 409, "NOT_A_CONSULTATION")
     for one in waiting:
         assert (await _order(city, one))["state"] == "REGISTERED"
         assert (await _dispatch(city, one)).body["state"] == "DISPATCHED"
@@ -334,33 +302,8 @@ async def test_a_citizen_withdraws_with_the_tracking_code(city: City) -> None:
     reply = await city.post(f"{path}/withdraw", {"reason": "已经好了"}, None, headers=code)
     assert (reply.status, reply.body["state"]) == (200, "WITHDRAWN")
     assert _is(await city.post(f"{path}/withdraw", {}, None, headers=code), 409, "ILLEGAL_TRANSITION")
-    await city.until_state(case["appeal_id"], "WITHDRAWN")
+    await _settled(city, case, "WITHDRAWN")
     assert (await city.get(path, None, headers=code)).body["state"] == "WITHDRAWN"
-    await _order(city, case, "WITHDRAWN")
-
-
-async def test_a_stale_version_is_refused_and_the_one_just_read_is_not(city: City) -> None:
-    case = await city.dispatched()
-    order, file = f"/routing/v1/orders/{case['appeal_id']}", f"/feedback/v1/cases/{case['appeal_id']}"
-    unit = {"role": "ENTERPRISE_HANDLER", "unit": WATER}
-    steps = [(f"{order}/sign", order, {}), (f"{file}/contact", file, {"channel": "PHONE", "outcome": "REACHED"})]
-    steps.append((f"{file}/feedback", file, {"kind": "PROGRESS", "recipient": "HOTLINE", "text": "正在修"}))
-    state = iter(("DISPATCHED", "SIGNED", "HANDLING"))
-    for path, resource, body in steps:
-        now = next(state)
-        read = await city.until(lambda r=resource: city.get(r), lambda reply, now=now: reply.body.get("state") == now)
-        version = int(read.headers["ETag"].strip('"'))
-        for stale in (version - 1, version + 1, 0, 999_999_999):
-            assert _is(await city.post(path, body, headers={"If-Match": f'"{stale}"'}, **unit), 412, "VERSION_CONFLICT")
-        for wrong in ("1", 'W/"1"', '"x"', '"1", "2"', '"-1"', '"01"', "", '"1000000000"'):
-            reply = await city.post(path, body, headers={"If-Match": wrong}, **unit)
-            assert _is(reply, 400, "PRECONDITION_INVALID"), wrong
-        done = await city.post(path, body, headers={"If-Match": f'"{version}"'}, **unit)
-        assert (done.status, done.headers["ETag"]) == (200, f'"{version + 1}"'), done.raw
-    assert (await city.post(steps[2][0], steps[2][2], headers={"If-Match": "*"}, **unit)).status == 200
-    case = await city.case(case["appeal_id"])
-    withdraw = f"/intake/v1/appeals/{case['appeal_id']}/withdraw"
-    assert (await city.post(withdraw, {}, headers={"If-Match": f'"{case["version"]}"'})).status == 200
 
 
 async def _events(city: City, case: dict[str, Any]) -> list[str]:
