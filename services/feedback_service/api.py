@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Query
 from pydantic import Field
-from sqlalchemy import RowMapping, and_, or_, select
+from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
 from services.feedback_service.case import CASE, AttemptCallback, Case, Contact, GiveFeedback, RecordCallback
@@ -32,9 +31,8 @@ from shared.web.app import Api, Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Label, Moment, ShortText, Text
 from shared.web.identity import Ownership, Scope
-from shared.web.paging import Cursor, Limit, next_cursor, read_cursor
+from shared.web.paging import Window, between, page
 from shared.web.preconditions import etag
-from shared.web.problems import Problem
 
 router = APIRouter()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
@@ -165,25 +163,14 @@ def _item(row: RowMapping) -> dict[str, Any]:
 
 @router.get("/v1/callbacks", summary="Callbacks to make, soonest due first")
 async def list_callbacks(
-    asking: CanCallBack, limit: Limit = 50, cursor: Cursor = None, due_before: datetime | None = None
+    asking: CanCallBack, window: Annotated[Window, Depends()], due_before: Annotated[Moment | None, Query()] = None
 ) -> Response:
     """The queue of the callback officers."""
-    conditions = [CASES.c.state == CaseState.CALLBACK_DUE.value]
-    if due_before is not None:
-        if due_before.tzinfo is None:
-            raise Problem("VALIDATION_FAILED", "due_before needs an offset")
-        conditions.append(CASES.c.callback_due_at < due_before)
-    key, what = asking.running.secrets.index, f"callbacks:{due_before}"
-    if (after := read_cursor(key, what, cursor)) is not None:
-        due = datetime.fromisoformat(after[0])
-        later = and_(CASES.c.callback_due_at == due, CASES.c.appeal_id > after[1])
-        conditions.append(or_(CASES.c.callback_due_at > due, later))
-    query = select(CASES).where(*conditions).order_by(CASES.c.callback_due_at, CASES.c.appeal_id).limit(limit + 1)
-    async with asking.running.reads.connect() as connection:
-        rows = (await connection.execute(query)).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = last and next_cursor(key, what, [last["callback_due_at"].isoformat(), last["appeal_id"]])
-    return JSONResponse({"items": [_item(row) for row in rows[:limit]], "next_cursor": following})
+    conditions = [CASES.c.state == CaseState.CALLBACK_DUE.value, *window.changed(CASES.c.updated_at)]
+    query = select(CASES).where(*conditions, *between(CASES.c.callback_due_at, None, due_before))
+    keys = (CASES.c.callback_due_at, CASES.c.appeal_id)
+    rows, following = await page(asking.running, query, keys, window, f"callbacks:{due_before}")
+    return JSONResponse({"items": [_item(row) for row in rows], "next_cursor": following})
 
 
 _CASE = "/v1/cases/{appeal_id}"

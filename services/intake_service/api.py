@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
 from pydantic import BaseModel
+from sqlalchemy import func, not_, select
 from starlette.responses import JSONResponse, Response
 
 from services.intake_service.appeal import APPEAL, Answer, Appeal, Merge, Redirect, Register, Withdraw
 from services.intake_service.reading import (
     case_by_ticket,
     case_row,
+    in_reach,
     load_appeal,
     ownership,
-    page_of,
     summary,
     whole_case,
 )
@@ -29,11 +30,10 @@ from shared.engine.decider import NotYours
 from shared.engine.execute import Decision, Intention
 from shared.web.app import Api, Asking, PublicAsking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
-from shared.web.fields import Body, ShortText, Text, Uuid
+from shared.web.fields import Body, Moment, ShortText, Text, Uuid
 from shared.web.identity import Ownership, Scope
-from shared.web.paging import Cursor, Limit, next_cursor, read_cursor
+from shared.web.paging import Window, between, page
 from shared.web.preconditions import etag
-from shared.web.problems import Problem
 
 router = APIRouter()
 _tickets = Tickets()
@@ -143,7 +143,9 @@ async def merge(call: Call[MergeBody]) -> Plan:
     body, seen = call.body, await _seen(call)
     target = await load_appeal(call.running, body.into)
     command = Merge(at=call.now, actor=call.actor, into=body.into, reason=body.reason, target=target, seen=seen)
-    return _plan(call, command)
+    # Two appeals merged into each other at once would both vanish: only one merge is possible between any two.
+    pair = "/".join(sorted((call.subject, body.into)))
+    return replace(_plan(call, command), only_once=("merge", pair, "MERGE_CROSSED"))
 
 
 async def withdraw(call: Call[WithdrawBody]) -> Plan:
@@ -191,61 +193,51 @@ async def get_case(appeal_id: str, asking: CanRead) -> Response:
     return JSONResponse(case, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
 
 
+@dataclass(frozen=True)
+class CaseFilters:
+    """What a list of cases can be narrowed to. `category` is a first level or a whole path joined by ` > `."""
+
+    state: CaseState | None = None
+    kind: Kind | None = None
+    channel: Channel | None = None
+    district: Annotated[str | None, Query(max_length=40)] = None
+    township: Annotated[str | None, Query(max_length=40)] = None
+    unit_id: Annotated[str | None, Query(max_length=64)] = None
+    category: Annotated[str | None, Query(max_length=100)] = None
+    tag: Annotated[str | None, Query(max_length=100)] = None
+    overdue: bool | None = None
+    raised_after: Annotated[Moment | None, Query()] = None
+    raised_before: Annotated[Moment | None, Query()] = None
+
+    def conditions(self, now: datetime) -> list[Any]:
+        equal = {name: getattr(self, name) for name in ("state", "kind", "channel", "district", "township")}
+        found = [CASES.c[name] == str(value) for name, value in equal.items() if value is not None]
+        found += between(CASES.c.raised_at, self.raised_after, self.raised_before)
+        if self.unit_id:
+            found.append(CASES.c.lead_unit == self.unit_id)
+        if self.category:
+            below = CASES.c.category.startswith(self.category + SEPARATOR, autoescape=True)
+            found.append((CASES.c.category == self.category) | below)
+        if self.tag:
+            whole = SEPARATOR + CASES.c.tags + SEPARATOR
+            found.append(whole.contains(SEPARATOR + self.tag + SEPARATOR, autoescape=True))
+        if self.overdue is not None:
+            late = (CASES.c.due_at < now) & CASES.c.state.not_in([str(ended) for ended in ENDED])
+            found.append(late if self.overdue else not_(func.coalesce(late, False)))
+        return found
+
+
 @router.get("/v1/appeals", summary="Cases, most recently changed first")
 async def list_cases(
-    asking: CanRead,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    state: CaseState | None = None,
-    kind: Kind | None = None,
-    channel: Channel | None = None,
-    district: Annotated[str | None, Query(max_length=40)] = None,
-    township: Annotated[str | None, Query(max_length=40)] = None,
-    unit_id: Annotated[str | None, Query(max_length=64)] = None,
-    category: Annotated[str | None, Query(max_length=100)] = None,
-    tag: Annotated[str | None, Query(max_length=100)] = None,
-    overdue: bool | None = None,
-    raised_after: datetime | None = None,
-    raised_before: datetime | None = None,
-    updated_after: datetime | None = None,
-    updated_before: datetime | None = None,
+    asking: CanRead, window: Annotated[Window, Depends()], filters: Annotated[CaseFilters, Depends()]
 ) -> Response:
-    """Within the caller's reach. `category` is a first level or a whole path joined by ` > `."""
-    equal = {"state": state, "kind": kind, "channel": channel, "district": district, "township": township}
-    equal["lead_unit"] = unit_id
-    conditions = [CASES.c[name] == str(value) for name, value in equal.items() if value is not None]
-    conditions += _between(CASES.c.raised_at, raised_after, raised_before)
-    conditions += _between(CASES.c.updated_at, updated_after, updated_before)
-    if category:
-        conditions.append(
-            (CASES.c.category == category) | CASES.c.category.startswith(category + SEPARATOR, autoescape=True)
-        )
-    if tag:
-        conditions.append((SEPARATOR + CASES.c.tags + SEPARATOR).contains(SEPARATOR + tag + SEPARATOR, autoescape=True))
-    if overdue is not None:
-        late = (CASES.c.due_at < asking.running.clock.now()) & CASES.c.state.not_in([str(ended) for ended in ENDED])
-        conditions.append(late if overdue else ~late)
-    return await _page(asking, conditions, cursor, limit)
-
-
-async def _page(asking: Asking, conditions: Sequence[Any], cursor: str | None, limit: int) -> Response:
-    key, what = asking.running.secrets.index, f"cases:{asking.principal.sub}"
-    after = read_cursor(key, what, cursor)
-    if after is not None:
-        after[0] = datetime.fromisoformat(after[0])
-    async with asking.running.reads.connect() as connection:
-        rows = (await connection.execute(page_of(asking.principal, conditions, after, limit))).mappings().all()
-    more = len(rows) > limit
-    last = rows[limit - 1] if more else None
-    following = last and next_cursor(key, what, [last["updated_at"].isoformat(), last["appeal_id"]])
-    return JSONResponse({"items": [summary(row) for row in rows[:limit]], "next_cursor": following})
-
-
-def _between(column: Any, after: datetime | None, before: datetime | None) -> list[Any]:
-    if any(moment is not None and moment.tzinfo is None for moment in (after, before)):
-        raise Problem("VALIDATION_FAILED", "times need an offset, e.g. 2026-11-23T08:00:00+08:00")
-    found = [column >= after] if after else []
-    return [*found, column < before] if before else found
+    """Within the caller's reach."""
+    conditions = [*filters.conditions(asking.running.clock.now()), *window.changed(CASES.c.updated_at)]
+    query = select(CASES).where(CASES.c.state.is_not(None), in_reach(asking.principal), *conditions)
+    keys = (CASES.c.updated_at, CASES.c.appeal_id)
+    what = f"cases:{asking.principal.sub}:{filters}"
+    rows, following = await page(asking.running, query, keys, window, what, descending=True)
+    return JSONResponse({"items": [summary(row) for row in rows], "next_cursor": following})
 
 
 @router.get("/v1/track/{ticket_no}", summary="What the citizen may see")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping, and_, or_, select
+from sqlalchemy import RowMapping, or_, select, true
 from sqlalchemy.sql import Select
 
 from services.intake_service.appeal import APPEAL, Appeal
@@ -112,25 +111,16 @@ def _split(joined: str | None) -> list[str]:
 
 def in_reach(principal: Principal) -> Any:
     """The rows that a caller may list, as SQL."""
+    mine = [name for name in (principal.district, principal.unit_id) if name]
     match principal.reach(Scope.READ):
         case Reach.ALL:
-            return CASES.c.state.is_not(None)
+            return true()
         case Reach.DISTRICT:
-            mine = or_(CASES.c.cc_district == principal.district, CASES.c.district == principal.district)
-            return and_(CASES.c.state.is_not(None), mine)
+            return or_(CASES.c.cc_district.in_(mine), CASES.c.district.in_(mine), CASES.c.lead_unit.in_(mine))
         case Reach.UNIT:
-            return and_(CASES.c.state.is_not(None), CASES.c.lead_unit == principal.unit_id)
+            return CASES.c.lead_unit.in_([principal.unit_id] if principal.unit_id else [])
         case Reach.OWN:
-            return and_(CASES.c.state.is_not(None), CASES.c.client == principal.sub)
-
-
-def page_of(principal: Principal, conditions: Sequence[Any], after: list[Any] | None, limit: int) -> Select[Any]:
-    """Newest change first, from a cursor on; one row more than asked tells whether there is a next page."""
-    query = select(CASES).where(in_reach(principal), *conditions)
-    if after is not None:
-        earlier = and_(CASES.c.updated_at == after[0], CASES.c.appeal_id < after[1])
-        query = query.where(or_(CASES.c.updated_at < after[0], earlier))
-    return query.order_by(CASES.c.updated_at.desc(), CASES.c.appeal_id.desc()).limit(limit + 1)
+            return CASES.c.client == principal.sub
 
 
 async def load_appeal(running: Running, appeal_id: str) -> Appeal:

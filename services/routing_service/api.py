@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field, StringConstraints
-from sqlalchemy import RowMapping, Table, and_, or_, select
+from sqlalchemy import RowMapping, func, or_, select
 from starlette.responses import JSONResponse, Response
 
 from services.routing_service.directory import read_directory
@@ -18,7 +17,7 @@ from services.routing_service.order import ORDER, DispatchByHand, Order, Sign
 from services.routing_service.unit import CATALOGUE, UNIT, DraftCatalogue, KeepUnit, PublishCatalogue
 from services.routing_service.views import CATALOGUES, ORDERS, UNITS
 from shared.contracts.codes import CaseState, UnitType, Urgency
-from shared.contracts.envelope import rfc3339
+from shared.contracts.envelope import BEIJING, rfc3339
 from shared.contracts.routing import Rule, UnitRegistered
 from shared.engine.decider import NotYours
 from shared.engine.execute import Intention
@@ -26,13 +25,15 @@ from shared.web.app import Api, Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Code, Label, Moment, ShortText
 from shared.web.identity import Ownership, Principal, Reach, Scope
-from shared.web.paging import Cursor, Limit, next_cursor, read_cursor
+from shared.web.paging import Window, between, page
 from shared.web.preconditions import etag
 from shared.web.problems import Problem
 
 router = APIRouter()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
 CanReadReference = Annotated[Asking, Depends(reads(Scope.READ_REFERENCE))]
+NEVER_DUE = datetime(2200, 1, 1, tzinfo=BEIJING)
+"""Sorts after every real due time."""
 Words = Annotated[tuple[Label, ...], Field(max_length=200)]
 
 
@@ -179,99 +180,61 @@ async def get_proposals(appeal_id: str, asking: CanRead) -> Response:
 @router.get("/v1/orders", summary="A unit's worklist, soonest due first")
 async def list_orders(
     asking: CanRead,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    window: Annotated[Window, Depends()],
     unit_id: Annotated[str | None, Query(max_length=64)] = None,
     state: CaseState | None = None,
-    due_before: datetime | None = None,
-    updated_after: datetime | None = None,
-    updated_before: datetime | None = None,
+    due_before: Annotated[Moment | None, Query()] = None,
 ) -> Response:
     """Within the caller's reach. Orders that wait for a dispatcher have no due time and come last."""
-    conditions = [_in_reach(asking.principal)]
+    conditions = [_in_reach(asking.principal), *window.changed(ORDERS.c.updated_at)]
     conditions += [ORDERS.c.lead_unit == unit_id] if unit_id else []
     conditions += [ORDERS.c.state == str(state)] if state else []
-    moments = ((ORDERS.c.due_at.__lt__, due_before), (ORDERS.c.updated_at.__ge__, updated_after))
-    for compare, moment in (*moments, (ORDERS.c.updated_at.__lt__, updated_before)):
-        if moment is not None:
-            conditions.append(compare(_with_zone(moment)))
-    key, what = asking.running.secrets.index, f"orders:{asking.principal.sub}:{unit_id}:{state}:{due_before}"
-    after = read_cursor(key, what, cursor)
-    if after is not None:
-        conditions.append(_after(after))
-    query = select(ORDERS).where(*conditions).order_by(ORDERS.c.due_at.nulls_last(), ORDERS.c.appeal_id)
-    async with asking.running.reads.connect() as connection:
-        rows = (await connection.execute(query.limit(limit + 1))).mappings().all()
-    last = rows[limit - 1] if len(rows) > limit else None
-    following = last and next_cursor(key, what, [last["due_at"] and last["due_at"].isoformat(), last["appeal_id"]])
-    return JSONResponse({"items": [order_of(row) for row in rows[:limit]], "next_cursor": following})
-
-
-def _after(after: list[Any]) -> Any:
-    if after[0] is None:
-        return and_(ORDERS.c.due_at.is_(None), ORDERS.c.appeal_id > after[1])
-    due = datetime.fromisoformat(after[0])
-    later = and_(ORDERS.c.due_at == due, ORDERS.c.appeal_id > after[1])
-    return or_(ORDERS.c.due_at > due, later, ORDERS.c.due_at.is_(None))
-
-
-def _with_zone(moment: datetime) -> datetime:
-    if moment.tzinfo is None:
-        raise Problem("VALIDATION_FAILED", "times need an offset, e.g. 2026-11-23T08:00:00+08:00")
-    return moment
+    conditions += between(ORDERS.c.due_at, None, due_before)
+    keys = (func.coalesce(ORDERS.c.due_at, NEVER_DUE), ORDERS.c.appeal_id)
+    what = f"orders:{asking.principal.sub}:{unit_id}:{state}:{due_before}"
+    rows, following = await page(asking.running, select(ORDERS).where(*conditions), keys, window, what)
+    return JSONResponse({"items": [order_of(row) for row in rows], "next_cursor": following})
 
 
 def _in_reach(principal: Principal) -> Any:
+    mine = [name for name in (principal.district, principal.unit_id) if name]
     match principal.reach(Scope.READ):
         case Reach.ALL:
             return ORDERS.c.state.is_not(None)
         case Reach.DISTRICT:
-            return or_(ORDERS.c.cc_district == principal.district, ORDERS.c.lead_unit == principal.unit_id)
+            return or_(ORDERS.c.cc_district.in_(mine), ORDERS.c.lead_unit.in_(mine))
         case _:
-            return ORDERS.c.lead_unit == principal.unit_id
+            return ORDERS.c.lead_unit.in_([principal.unit_id] if principal.unit_id else [])
 
 
 @router.get("/v1/units", summary="The organisation tree")
 async def list_units(
     asking: CanReadReference,
-    limit: Limit = 50,
-    cursor: Cursor = None,
+    window: Annotated[Window, Depends()],
     unit_type: UnitType | None = None,
     parent_id: Annotated[str | None, Query(max_length=64)] = None,
 ) -> Response:
     """Units by id."""
-    conditions = [UNITS.c.unit_type == str(unit_type)] if unit_type else []
+    conditions = window.changed(UNITS.c.updated_at)
+    conditions += [UNITS.c.unit_type == str(unit_type)] if unit_type else []
     conditions += [UNITS.c.parent_id == parent_id] if parent_id else []
-    rows, following = await _by_key(asking, UNITS, f"units:{unit_type}:{parent_id}", conditions, cursor, limit)
+    query, what = select(UNITS).where(*conditions), f"units:{unit_type}:{parent_id}"
+    rows, following = await page(asking.running, query, (UNITS.c.unit_id,), window, what)
     return JSONResponse({"items": [_unit(row) for row in rows], "next_cursor": following})
 
 
 @router.get("/v1/catalogue/versions", summary="The versions of the 派单目录")
-async def list_catalogues(asking: CanReadReference, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def list_catalogues(asking: CanReadReference, window: Annotated[Window, Depends()]) -> Response:
     """Each with its rules."""
-    rows, following = await _by_key(asking, CATALOGUES, "catalogues", [], cursor, limit)
+    query = select(CATALOGUES).where(*window.changed(CATALOGUES.c.updated_at))
+    rows, following = await page(asking.running, query, (CATALOGUES.c.catalogue_version,), window, "catalogues")
     items = [
         {"version": row["catalogue_version"], "state": row["state"], "source": row["source"]}
-        | {
-            "effective_from": row["effective_from"] and rfc3339(row["effective_from"]),
-            "rules": orjson.loads(row["rules"]),
-        }
+        | {"effective_from": row["effective_from"] and rfc3339(row["effective_from"])}
+        | {"rules": orjson.loads(row["rules"])}
         for row in rows
     ]
     return JSONResponse({"items": items, "next_cursor": following})
-
-
-async def _by_key(
-    asking: Asking, table: Table, what: str, conditions: Sequence[Any], cursor: str | None, limit: int
-) -> tuple[Sequence[RowMapping], str | None]:
-    column = next(iter(table.primary_key.columns))
-    key = asking.running.secrets.index
-    after = read_cursor(key, what, cursor)
-    query = select(table).where(*conditions, *([column > after[0]] if after else [])).order_by(column).limit(limit + 1)
-    async with asking.running.reads.connect() as connection:
-        rows = (await connection.execute(query)).mappings().all()
-    following = next_cursor(key, what, [rows[limit - 1][column.name]]) if len(rows) > limit else None
-    return rows[:limit], following
 
 
 def _unit(row: RowMapping) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from shared.web.app import Api, Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Moment
 from shared.web.identity import Scope
+from shared.web.paging import Window, page
 from shared.web.problems import Problem, pointer, validation_problem
 
 router = APIRouter()
@@ -178,17 +179,16 @@ def _periods(first: str, last: str, start_day: int) -> list[str]:
 
 
 @router.get("/v1/policies", summary="Assessment policies")
-async def list_policies(asking: CanReadScores) -> Response:
+async def list_policies(asking: CanReadScores, window: Annotated[Window, Depends()]) -> Response:
     """Every version, with its document."""
-    query = select(POLICIES).order_by(POLICIES.c.policy_version)
-    async with asking.running.reads.connect() as connection:
-        rows = (await connection.execute(query)).mappings().all()
+    query = select(POLICIES).where(*window.changed(POLICIES.c.updated_at))
+    rows, following = await page(asking.running, query, (POLICIES.c.policy_version,), window, "policies")
     items = [
         {"version": row["policy_version"], "state": row["state"], "document": orjson.loads(row["document"])}
         | {"effective_from": row["effective_from"] and rfc3339(row["effective_from"])}
         for row in rows
     ]
-    return JSONResponse({"items": items, "next_cursor": None})
+    return JSONResponse({"items": items, "next_cursor": following})
 
 
 _POLICIES = "/v1/policies"

@@ -53,6 +53,7 @@ POLICIES = Table(
     Column("state", Text),
     Column("document", Text),
     Column("effective_from", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True)),
     Column("version", Integer),
 )
 
@@ -118,7 +119,7 @@ class Policies(KeyedView):
         return event.subject if event.stream.startswith("policy-") else None
 
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
-        row["version"] = event.version
+        row.update(version=event.version, updated_at=event.time)
         if event.type.endswith("policy-drafted.v1"):
             row.update(state="DRAFTED", document=orjson.dumps(event.data["document"]).decode())
         else:

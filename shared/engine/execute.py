@@ -90,9 +90,9 @@ class Executor:
         while True:
             attempts -= 1
             decision = await self.decide(intention, await self.load(intention))
-            if not decision.entries:
-                return decision
             append = _append(intention, decision, claims(decision) if claims else ())
+            if not append.entries and not append.claims:
+                return decision
             try:
                 appended = await self.log.append(append)
             except WrongVersion:

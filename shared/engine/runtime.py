@@ -79,7 +79,19 @@ class Running:
         return self.executor.ids
 
     async def views_reached(self, source: str, partition: int, position: int) -> bool:
-        """Whether every view that reads a source has taken everything up to a position; waits a little."""
+        """Whether our views show what follows from a source up to a position; waits a little.
+
+        Where we react to the source, what follows stands in our own log first: views must have taken that as well.
+        """
+        if source in self.service.reactions.sources:
+            if not await self._reached([REACT], source, partition, position):
+                return False
+            own = self.service.name
+            if not await self._views_took(own, partition, (await self.log.heads())[partition]):
+                return False
+        return await self._views_took(source, partition, position)
+
+    async def _views_took(self, source: str, partition: int, position: int) -> bool:
         names = [await p.active_consumer() for p in self.projections if source in p.view.sources]
         return await self._reached(names, source, partition, position)
 
@@ -107,6 +119,8 @@ class Running:
         return True
 
     async def _reached(self, consumers: Sequence[str], source: str, partition: int, position: int) -> bool:
+        if not consumers:
+            return True
         loop = asyncio.get_running_loop()
         give_up = loop.time() + self.settings.read_wait_seconds
         while not await position_reached(self.pool, consumers, source, partition, position):

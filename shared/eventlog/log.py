@@ -38,7 +38,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Append:
-    """Events for one stream, decided on the state after `expected_version`. `routing_key` picks the partition."""
+    """Events for one stream, decided on the state after `expected_version`. `routing_key` picks the partition.
+
+    Without entries only the claims are stored, beside the stream's last event: a command may change nothing and still
+    spend its key. The stream must exist then.
+    """
 
     stream: str
     routing_key: str

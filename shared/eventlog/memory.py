@@ -36,7 +36,7 @@ class MemoryLog:
             stream.append(recorded)
         if stream:
             self._streams[append.stream] = stream
-        appended = Appended(partition, len(log))
+        appended = Appended(partition, stream[-1].position)
         for claim in append.claims:
             self._answers[claim.client, claim.key] = StoredAnswer(claim.fingerprint, claim.answer, appended)
         return appended

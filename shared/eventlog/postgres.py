@@ -75,7 +75,7 @@ async def _call(connection: Connection, partitions: int, appends: Sequence[Appen
         [partition_of(append.routing_key, partitions) for append in appends],
         [append.stream for append in appends],
         [append.expected_version for append in appends],
-        [append.entries[0].event_id for append in appends],
+        [append.entries[0].event_id if append.entries else None for append in appends],
         [append.expected_version + len(append.entries) for append in appends],
         [number for number, _, _ in entries],
         [version for _, version, _ in entries],

@@ -161,6 +161,8 @@ class Observed:
             await send(message)
 
         try:
+            if b"%00" in scope["raw_path"] + scope["query_string"]:
+                raise Problem("BAD_REQUEST", "a NUL is not text")
             await self._app(scope, receive, observed)
         except Exception as error:
             known = problem_of(error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from hashlib import sha256
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -23,7 +23,6 @@ DEEPEST = 32
 LARGEST_INTEGER = 2**53
 _MEDIA_TYPE = re.compile(r"^application/json\s*(;\s*charset=\"?utf-8\"?\s*)?$", re.IGNORECASE)
 _BAD_TEXT = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-_MAY_BE_BAD = re.compile("[\x00\ufdd0-\ufdef\ufffe\uffff]|\\\\u(?:0000|[dD][89a-fA-F]|[fF]{3}[eEfF]|[fF][dD][dDeE])")
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -73,8 +72,7 @@ def _police(raw: bytes) -> None:
         raise Problem("MALFORMED_JSON", f"{error.msg} at character {error.pos}") from None
     if raw.count(b"{") + raw.count(b"[") > DEEPEST and _depth(value) > DEEPEST:
         raise Problem("MALFORMED_JSON", f"nested deeper than {DEEPEST}")
-    if _MAY_BE_BAD.search(text):
-        _refuse_bad_text(value, ())
+    _refuse_bad_values(value, ())
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -84,20 +82,22 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _constant(_: str) -> NoReturn:
-    raise Problem("VALIDATION_FAILED", "NaN and Infinity are not JSON")
+class _BadNumber(str):
+    """Stands where a number stood that JSON or we do not allow; the walk that follows says where."""
 
 
-def _float(text: str) -> float:
+def _constant(_: str) -> _BadNumber:
+    return _BadNumber("NaN and Infinity are not JSON")
+
+
+def _float(text: str) -> float | _BadNumber:
     value = float(text)
-    if value in (float("inf"), float("-inf")):
-        raise Problem("VALIDATION_FAILED", "a number is too large")
-    return value
+    return _BadNumber("a number is too large") if value in (float("inf"), float("-inf")) else value
 
 
-def _integer(text: str) -> int:
+def _integer(text: str) -> int | _BadNumber:
     if len(text) > 17 or abs(int(text)) > LARGEST_INTEGER:
-        raise Problem("VALIDATION_FAILED", "a number is beyond 2^53")
+        return _BadNumber("a number is beyond 2^53")
     return int(text)
 
 
@@ -111,14 +111,21 @@ def _depth(value: Any) -> int:
     return deepest
 
 
-def _refuse_bad_text(value: Any, where: tuple[str | int, ...]) -> None:
-    if isinstance(value, str) and _BAD_TEXT.search(value):
-        message = "contains a character that is not text (NUL, surrogate or non-character)"
-        raise Problem("VALIDATION_FAILED", errors=[{"pointer": pointer(where), "message": message}])
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            _refuse_bad_text(name, where)
-            _refuse_bad_text(inner, (*where, name))
-    if isinstance(value, list):
-        for index, inner in enumerate(value):
-            _refuse_bad_text(inner, (*where, index))
+def _refuse_bad_values(value: Any, where: tuple[str | int, ...]) -> None:
+    match value:
+        case _BadNumber():
+            raise _pointed_at(where, str(value))
+        case str():
+            if _BAD_TEXT.search(value):
+                raise _pointed_at(where, "contains a character that is not text (NUL, surrogate or non-character)")
+        case dict():
+            for name, inner in value.items():
+                _refuse_bad_values(name, where)
+                _refuse_bad_values(inner, (*where, name))
+        case list():
+            for index, inner in enumerate(value):
+                _refuse_bad_values(inner, (*where, index))
+
+
+def _pointed_at(where: tuple[str | int, ...], message: str) -> Problem:
+    return Problem("VALIDATION_FAILED", errors=[{"pointer": pointer(where), "message": message}])

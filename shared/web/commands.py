@@ -133,7 +133,8 @@ class CommandRoute:
 
     async def _read(self, request: Request, running: Running) -> bytes:
         needs_no_body = not any(field.is_required() for field in self.body.model_fields.values())
-        if needs_no_body and request.headers.get("content-length", "0") == "0":
+        brings_none = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
+        if needs_no_body and brings_none:
             return b""
         return await read_body(request, running.settings.max_body_bytes)
 
@@ -143,7 +144,9 @@ class CommandRoute:
         try:
             return await self._once(call, expected, marks)
         except (Refused, NotYours, WrongVersion, KeyTaken) as refusal:
-            if (earlier := await _earlier_answer(call.running, marks)) is not None:
+            stranger = isinstance(refusal, NotYours) and self.scope is Scope.PUBLIC  # e.g. a wrong tracking code
+            held = marks if isinstance(refusal, KeyTaken) else marks[: 1 if mark else 0]
+            if not stranger and (earlier := await _earlier_answer(call.running, held)) is not None:
                 return earlier
             if isinstance(refusal, KeyTaken) or not call.subject:
                 raise

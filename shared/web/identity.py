@@ -141,7 +141,8 @@ class Principal:
             case Reach.ALL:
                 return True
             case Reach.DISTRICT:
-                return self.district is not None and self.district == owned.district
+                mine = {self.district, self.unit_id} - {None}
+                return not mine.isdisjoint({owned.district, *owned.units})
             case Reach.UNIT:
                 return self.unit_id is not None and self.unit_id in owned.units
             case Reach.OWN:

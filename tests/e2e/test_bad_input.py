@@ -192,7 +192,6 @@ async def test_a_body_that_is_not_utf8_json_is_refused(still: City) -> None:
     await _all_refused(still, bads, 400, "MALFORMED_JSON")
 
 
-@pytest.mark.xfail(strict=True, reason="bodies.py _police: json.loads guesses UTF-16 and takes a BOM: 422 for 400")
 async def test_utf16_without_a_mark_and_a_byte_order_mark_are_malformed(still: City) -> None:
     bads = _each("utf-16-le", lambda body: json.dumps(body).encode("utf-16-le"))
     bads += _each("BOM", lambda body: b"\xef\xbb\xbf" + _json(body))
@@ -213,7 +212,6 @@ async def test_numbers_that_json_cannot_carry_safely_are_refused(still: City) ->
     await _all_refused(still, _texts([*raws, b"9" * 5000]), 422, "VALIDATION_FAILED")
 
 
-@pytest.mark.xfail(strict=True, reason="bodies.py _constant, _float, _integer refuse without errors[] (contract 1)")
 async def test_a_bad_number_is_pointed_at(still: City) -> None:
     replies = await _all_refused(still, _texts([b"NaN", b"1e400", b"9007199254740993"]), 422, "VALIDATION_FAILED")
     assert all(reply.body.get("errors") for reply in replies)
@@ -355,7 +353,6 @@ async def test_a_chunked_body_over_the_limit_is_refused(still: City) -> None:
     await _refuses_chunked(still, BIG_CHUNK, True, 413)
 
 
-@pytest.mark.xfail(strict=True, reason="commands.py _read: a chunked body is dropped where none is needed")
 @pytest.mark.parametrize(("chunks", "status"), [(BIG_CHUNK, 413), (BAD_CHUNK, 422)], ids=["big", "bad"])
 async def test_a_chunked_body_counts_where_none_is_needed(still: City, chunks: bytes, status: int) -> None:
     await _refuses_chunked(still, chunks, False, status)
@@ -365,9 +362,6 @@ _JUGGLED = [{"minimum_sample": True}, {"period_start_day": "19"}, {"minimum_samp
 _FIGURES = [{"levels": _POLICY["levels"] | {"SATISFIED": figure}} for figure in ("²", "１", "0.９", "1.")]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="policy.py: _Part is not strict, _decimal_text trusts isdigit: 201, or 500 for ²"
-)
 @pytest.mark.parametrize("bad", [*_JUGGLED, *_FIGURES])
 async def test_a_policy_is_read_as_strictly_as_any_body(still: City, bad: dict[str, Any]) -> None:
     body, closing = {"document": _POLICY | {"version": f"v{len(str(bad))}"} | bad}, {"Connection": "close"}
@@ -375,7 +369,6 @@ async def test_a_policy_is_read_as_strictly_as_any_body(still: City, bad: dict[s
     assert _wrong(reply, 422, "VALIDATION_FAILED") is None
 
 
-@pytest.mark.xfail(strict=True, reason="NUL in a path reaches PostgreSQL: 500, and the connection is lost")
 async def test_nul_in_a_path_is_no_server_error(still: City) -> None:
     closing = {"Connection": "close"}
     for service, route in ROUTES:
@@ -385,7 +378,6 @@ async def test_nul_in_a_path_is_no_server_error(still: City) -> None:
             assert 400 <= reply.status < 500, (path, reply.status)
 
 
-@pytest.mark.xfail(strict=True, reason="bodies.py _refuse_bad_text: names in its pointer are not escaped (RFC 6901)")
 async def test_the_pointer_of_a_bad_text_is_a_json_pointer(still: City) -> None:
     reply = await still.post("/intake/v1/appeals", None, "AGENT", data=rb'{"a/b~": "\u0000"}')
     assert reply.body["errors"][0]["pointer"] == "/a~1b~0"

@@ -122,7 +122,7 @@ async def test_forged_and_foreign_cursors_are_refused(city: City) -> None:
     cursor = (await partner.list(limit=1)).body["next_cursor"]
     assert (await partner.list(limit=1, cursor=cursor)).status == 200
     flipped = ("A" if cursor[0] != "A" else "B") + cursor[1:]
-    forged = ["", "x", "游标", "=", "%00", "AAAA", "W10", "\x00", cursor.swapcase()]
+    forged = ["", "x", "游标", "=", "%00", "AAAA", "W10", cursor.swapcase()]
     forged += [flipped, cursor[:-2], cursor + "AAAA"]
     for one in forged:
         assert _is(await partner.list(cursor=one), 400, "CURSOR_INVALID"), one
@@ -144,7 +144,6 @@ async def test_a_cursor_of_one_list_is_refused_by_the_others(city: City) -> None
     assert _is(await _list(city, UNITS, cursor=units, unit_type="DISTRICT"), 400, "CURSOR_INVALID")
 
 
-@pytest.mark.xfail(strict=True, reason="intake _page: the cursor is not bound to the filters of its list")
 async def test_a_cursor_belongs_to_the_filters_it_came_from(city: City) -> None:
     partner = Partner(city)
     await partner.several(2)
@@ -161,12 +160,10 @@ async def test_a_limit_is_1_to_200(city: City, path: str) -> None:
         assert len((await _list(city, path, limit=limit)).body["items"]) <= limit
 
 
-@pytest.mark.xfail(strict=True, reason="scoring list_policies: the list of policies takes no limit and no cursor")
 async def test_the_list_of_policies_is_a_list_like_the_others(city: City) -> None:
     assert _is(await _list(city, POLICIES, limit=0), 422, "VALIDATION_FAILED")
 
 
-@pytest.mark.xfail(strict=True, reason="only appeals and orders know updated_after, the others ignore it")
 @pytest.mark.parametrize("path", [CALLBACKS, UNITS, CATALOGUES, POLICIES])
 async def test_every_list_can_be_asked_for_what_has_changed(city: City, path: str) -> None:
     assert (await _list(city, path, updated_after="2199-01-01T00:00:00+08:00")).body["items"] == []
@@ -184,19 +181,16 @@ async def test_naive_and_impossible_times_are_refused_by_filters(city: City) -> 
                 assert _is(reply, 422, "VALIDATION_FAILED"), (path, name, time)
 
 
-@pytest.mark.xfail(strict=True, reason="intake list_cases and others: a bare number passes for a time (contract 1)")
 async def test_a_bare_number_is_no_time(city: City) -> None:
     assert (await _list(city, APPEALS, updated_after="1700000000")).status == 422
 
 
-@pytest.mark.xfail(strict=True, reason="a year that UTC cannot hold overflows in the driver: 500")
 async def test_a_time_at_the_edge_of_the_calendar_is_no_server_error(city: City) -> None:
     for path in (APPEALS, ORDERS):
         assert (await _list(city, path, updated_after="0001-01-01T00:00:00+14:00")).status < 500
         assert (await _list(city, path, updated_before="9999-12-31T23:59:59-14:00")).status < 500
 
 
-@pytest.mark.xfail(strict=True, reason="NUL in a query reaches PostgreSQL: 500 and the connection lost")
 async def test_nul_in_a_filter_is_no_server_error(city: City) -> None:
     for path, name in ((APPEALS, "district"), (APPEALS, "tag"), (ORDERS, "unit_id"), (UNITS, "parent_id")):
         assert (await _list(city, path, **{name: "\x00"})).status < 500
@@ -302,7 +296,6 @@ async def test_a_position_of_a_neighbour_is_waited_for(city: City) -> None:
         assert (reply.status, reply.body["state"]) == (200, "SIGNED")
 
 
-@pytest.mark.xfail(strict=True, reason="no view of routing reads intake's log: its positions are never reached")
 async def test_a_registration_can_be_followed_to_its_order(city: City) -> None:
     registered = await city.register()
     reply = await city.get(f"{ORDERS}/{registered['appeal_id']}", headers={"If-Position": registered["position"]})

@@ -43,7 +43,7 @@ def registered(kind: Kind = Kind.HELP, ref: str = "p1", ticket_no: str = "202611
         content="路灯不亮",
         raised_at=AT,
         place=Place(),
-        appellant=Appellant(ref=ref),
+        appellant=Appellant(ref=ref, key="k1"),
         tracking_hash="0" * 64,
         client="agent-1",
     )

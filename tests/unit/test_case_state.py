@@ -203,11 +203,6 @@ def test_a_case_that_is_not_registered_yet_has_no_state() -> None:
     assert folded(numbered("routing", a_dispatch(1)))["state"] is None
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="intake views.py _registered overwrites `urgency` with the appeal's own when routing was heard first, "
-    "_dispatched with the order's tier otherwise: the row depends on the order",
-)
 def test_the_urgency_of_a_dispatched_case_is_its_orders_tier_whoever_was_heard_first() -> None:
     registration, dispatch = intake(urgency=None), numbered("routing", a_dispatch(1))
     assert folded([*registration, *dispatch])["urgency"] == "GENERAL"

@@ -65,10 +65,6 @@ def test_a_phone_and_an_email_of_the_same_characters_are_different_people() -> N
     assert pseudonym(KEY, MOBILE, None) != pseudonym(KEY, None, MOBILE)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="contact.py _COUNTRY strips 86 from mobile numbers only: +86 10 6655 5678 and 010-66555678 are two people",
-)
 def test_one_landline_with_or_without_country_code_is_one_person() -> None:
     assert pseudonym(KEY, "+86 10 6655 5678", None) == pseudonym(KEY, "010-66555678", None)
 

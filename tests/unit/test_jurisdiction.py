@@ -138,20 +138,10 @@ def test_an_empty_tree_finds_nothing() -> None:
     assert Gazetteer({}).ground("望京街道", "朝阳区", texts) == Ground()
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="jurisdiction.py ground(): with a given district the first text, even an empty address, answers with the "
-    "district alone, so title and text are never read",
-)
 @pytest.mark.parametrize("address", [None, "某小区3号楼"])
 def test_with_the_district_given_a_town_is_still_found_in_the_text(address: str | None) -> None:
     assert found(ground(district="朝阳区", address=address, text="望京街道路灯不亮"))[:2] == (WANGJING, CHAOYANG)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason='jurisdiction.py ground(): a given district comes back with source "address" though no address names it; '
-    "the candidate's `why` then gives a false reason",
-)
 def test_a_given_district_is_said_to_be_given() -> None:
     assert found(ground(district="朝阳区", text="路灯不亮")) == (None, CHAOYANG, "given")

@@ -64,7 +64,7 @@ def proposed(*candidates: Candidate, urgency: Urgency | None = None) -> OrderPro
     return OrderProposed(
         ticket_no="20261123-0000001",
         kind="HELP",
-        appellant_ref="p1",
+        subject_key="p1",
         identity_hidden=False,
         registered_at=AT,
         candidates=candidates,
@@ -79,7 +79,7 @@ def dispatched(round_: int = 1, tier: Urgency = Urgency.GENERAL, at: datetime = 
     due = LIMITS.due(tier, at)
     return OrderDispatched(
         ticket_no="20261123-0000001",
-        appellant_ref="p1",
+        subject_key="p1",
         identity_hidden=False,
         registered_at=AT,
         lead_unit=TOWN.unit_id,

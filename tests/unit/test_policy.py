@@ -127,31 +127,17 @@ def test_a_policy_must_be_whole(missing: str) -> None:
         read_policy(partial)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ArithmeticError,
-    reason='policy.py _decimal_text: "²".isdigit() is true, and Decimal("²") raises InvalidOperation, no ValueError',
-)
 def test_a_figure_in_superscript_is_refused_and_not_a_crash() -> None:
     with pytest.raises(ValidationError):
         read_policy(document(weights=weights("²")))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="policy.py Policy is not strict: 30.0, '19' and true pass as integers, and api.draft stores the document "
-    "as given, so a float (30.0; RFC 8785 writes 30) enters the log",
-)
 @pytest.mark.parametrize("changes", [{"minimum_sample": 30.0}, {"period_start_day": "19"}, {"period_start_day": True}])
 def test_a_number_that_is_not_an_integer_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         read_policy(document(**changes))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="policy.py Weights: the sum is rounded to Decimal's 28 digits, so weights that do not sum to 1 pass",
-)
 def test_weights_that_miss_one_by_very_little_are_refused() -> None:
     with pytest.raises(ValidationError):
         read_policy(document(weights=weights("0.10" + "0" * 30 + "1")))

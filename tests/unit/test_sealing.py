@@ -220,11 +220,6 @@ async def test_a_keyring_keeps_a_limited_number_of_keys_and_loads_a_dropped_one_
     assert ring.open(sealed, PLACE) == "路灯"
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="sealing.py Keyring promises to keep recently used keys but drops the oldest, used or not: "
-    "create() of a key at hand, seal() and open() never move it to the end",
-)
 async def test_a_key_in_use_outlives_an_idle_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "CACHED_KEYS", 2)
     ring = await keyring("busy", "idle")
