@@ -29,3 +29,10 @@ async def city(server: TestServer) -> AsyncIterator[City]:
 async def new_city(server: TestServer) -> Callable[..., AbstractAsyncContextManager[City]]:
     """For tests that need a city to themselves: `async with new_city() as city`."""
     return partial(a_city, server)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def still(new_city: Callable[..., AbstractAsyncContextManager[City]]) -> AsyncIterator[City]:
+    """A city in which nothing happens by itself."""
+    async with new_city(jobs=False) as made:
+        yield made
