@@ -75,7 +75,7 @@ def test_a_registration_puts_its_facts_on_record_as_they_are() -> None:
 
 def test_an_appeal_remembers_whose_it_is_and_who_brought_it() -> None:
     state = given(APPEAL, registered(Kind.CONSULT)).state
-    assert state == Appeal(OPEN, "20261123-0000001", Kind.CONSULT, "p1", "agent-1", "0" * 64)
+    assert state == Appeal(OPEN, "20261123-0000001", Kind.CONSULT, "p1", "k1", "agent-1", "0" * 64)
 
 
 def test_an_appeal_is_registered_only_once() -> None:
@@ -231,6 +231,7 @@ def facts(channel: Channel = Channel.PHONE, **changes: Any) -> AppealRegistered:
         client="web",
         now=AT,
         index_key=b"k" * 32,
+        subject_key="k1",
         ids=CountingIds(),
     )
 
@@ -282,6 +283,6 @@ def test_a_place_without_coordinates_has_no_datum() -> None:
 
 def test_a_tracking_code_is_recognised_however_it_is_typed() -> None:
     code = new_tracking_code(CountingIds())
-    assert [len(group) for group in code.split("-")] == [8, 8, 8, 8]
+    assert [len(group) for group in code.split("-")] == [8, 8, 8, 8, 8]
     assert hash_of(f" {code.lower()} ") == hash_of(code)
     assert facts().tracking_hash == hash_of("AAAA")

@@ -302,7 +302,7 @@ LIMITED = ALIVE | {"at limit": "CallbackScheduled"}
 TOLD = LIMITED | {"contact": "AppellantContacted", "progress": "FeedbackGiven", "result": "FeedbackGiven"}
 CALLED = {"attempt": "CallbackAttempted", "record": "CallbackRecorded", "invalid": "MORE_ATTEMPTS_NEEDED"}
 EXPECTED = {
-    "unknown": NOTICES | dict.fromkeys(ASKED, NOT_YOURS) | {"open": "CaseOpened"},
+    "unknown": NOTICES | dict.fromkeys(ASKED, NOT_YOURS) | {"open": "CaseOpened", "end": "CaseEnded"},
     "dispatched": LIMITED | {"signed": "CaseSigned"},
     "signed": LIMITED | {"contact": "AppellantContacted"},
     "handling": TOLD,

@@ -169,6 +169,7 @@ def folded(events: Sequence[Envelope]) -> dict[str, Any]:
     for event in events:
         if view.key(event) is not None:
             view.fold(row, event)
+            view.finish(row)
     return row
 
 

@@ -118,8 +118,8 @@ def test_an_unknown_name_says_nothing(name: str) -> None:
     assert ground(name) == Ground()
 
 
-def test_a_town_code_in_the_place_of_a_district_says_nothing() -> None:
-    assert ground(district=WANGJING) == Ground()
+def test_a_town_code_in_the_place_of_a_district_still_says_which_town() -> None:
+    assert ground(district=WANGJING).town == CITY[WANGJING]
 
 
 def test_departments_and_enterprises_are_no_places() -> None:

@@ -296,7 +296,7 @@ COMMANDS: dict[str, Command] = {
 }
 NOTED = dict.fromkeys(COMMANDS, NOTHING)
 ASKED_IN_VAIN = NOTED | {"by hand": ILLEGAL, "sign": ILLEGAL}
-WAITING = NOTED | {"by hand": "OrderDispatched", "sign": ILLEGAL, "end": "OrderEnded"}
+WAITING = NOTED | {"by hand": "OrderDispatched", "sign": NOT_YOURS, "end": "OrderEnded"}
 CALLING_BACK = ASKED_IN_VAIN | {"redispatch": "OrderDispatched", "end": "OrderEnded"}
 RUNNING = CALLING_BACK | {"limit expired": "HandlingLimitExpired", "stop clock": "HandlingCompleted"}
 UNSIGNED = RUNNING | {"sign": "OrderSigned", "sign overdue": "SignOverdue"}

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import pytest
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
 from shared.contracts.catalogue import CATALOGUE
@@ -41,8 +42,15 @@ EVENTS = sorted(CATALOGUE)
 
 async def keyring(*refs: str, vault: MemoryVault | None = None) -> Keyring:
     ring = Keyring(vault or MemoryVault(), MASTER)
-    await ring.create(refs)
+    await give(ring, *refs)
     return ring
+
+
+async def give(ring: Keyring, *refs: str) -> None:
+    """Keys of these names, as `fresh` would have made them under names of its own; at hand afterwards."""
+    for ref in refs:
+        await ring._vault.add_keys({ref: ring._wrap(ref, AESGCM.generate_key(256))})
+        await ring.hold(ref)
 
 
 def sample(annotation: Any, numbers: count[int]) -> Any:
@@ -183,7 +191,7 @@ async def test_after_its_key_was_destroyed_a_text_reads_as_erased() -> None:
     await ring.load(["p1", "p2"])
     assert (ring.open(sealed, PLACE), ring.open(other, PLACE)) == (ERASED, "井盖")
     with pytest.raises(SubjectErased):
-        await ring.create(["p1"])
+        await ring.hold("p1")
 
 
 async def test_a_subject_keeps_its_key_across_processes() -> None:
@@ -213,7 +221,7 @@ async def test_a_keyring_keeps_a_limited_number_of_keys_and_loads_a_dropped_one_
     monkeypatch.setattr(sealing, "CACHED_KEYS", 2)
     ring = await keyring("p1")
     sealed = ring.seal("p1", "路灯", PLACE)
-    await ring.create(["p2", "p3"])
+    await give(ring, "p2", "p3")
     assert ring.open(sealed, PLACE) == ERASED
     assert ring.open(ring.seal("p3", "井盖", PLACE), PLACE) == "井盖"
     await ring.load(["p1"])
@@ -224,6 +232,25 @@ async def test_a_key_in_use_outlives_an_idle_one(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sealing, "CACHED_KEYS", 2)
     ring = await keyring("busy", "idle")
     sealed = ring.seal("busy", "路灯", PLACE)
-    await ring.create(["busy"])
-    await ring.create(["new"])
+    await ring.hold("busy")
+    await give(ring, "new")
     assert ring.open(sealed, PLACE) == "路灯"
+
+
+async def test_a_fresh_key_is_durable_before_it_is_given_and_never_given_twice() -> None:
+    vault = MemoryVault()
+    ring = Keyring(vault, MASTER)
+    refs = [await ring.fresh() for _ in range(3 * sealing.SPARE_KEYS // 2)]
+    assert len(set(refs)) == len(refs) and set(refs) <= vault.keys.keys()
+    sealed = ring.seal(refs[-1], "路灯", PLACE)
+    reader = Keyring(vault, MASTER)
+    await reader.load([refs[-1]])
+    assert reader.open(sealed, PLACE) == "路灯"
+
+
+async def test_a_pinned_key_stays_however_many_others_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealing, "CACHED_KEYS", 2)
+    ring = Keyring(MemoryVault(), MASTER)
+    await ring.pin("ours")
+    await give(ring, "p1", "p2", "p3")
+    assert ring.decrypt("ours", ring.encrypt("ours", b"raw", PLACE), PLACE) == b"raw"
