@@ -10,7 +10,7 @@ import hmac
 import re
 from hashlib import sha256
 
-from shared.eventlog.sealing import ERASED
+from shared.contracts.envelope import ERASED
 
 _NOT_DIGITS = re.compile(r"[^0-9]")
 _COUNTRY = re.compile(r"^86(?=1[3-9][0-9]{9}$)")

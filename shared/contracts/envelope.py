@@ -39,6 +39,9 @@ class PersonalMark:
     """Annotation: this field says something about a person and never reaches the log, a topic or a line in clear."""
 
 
+ERASED = "[erased]"
+"""What a personal text reads as once its key has been destroyed."""
+
 Personal = Annotated[str | Sealed, PersonalMark()]
 
 

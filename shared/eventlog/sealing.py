@@ -20,9 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
 from shared.contracts.catalogue import CATALOGUE
-from shared.contracts.envelope import PersonalMark
+from shared.contracts.envelope import ERASED, PersonalMark
 
-ERASED = "[erased]"
 NONCE_BYTES = 12
 CACHED_KEYS = 10_000
 SPARE_KEYS = 500
