@@ -43,6 +43,7 @@ ENOUGH_SPACE = 256 * 1024 * 1024
 START_SECONDS, STOP_SECONDS = 30, 15
 DRAIN_SECONDS = 20
 BACKLOG = 2048
+LONGEST_SOCKET_FOLDER = 80
 COLLECT_AFTER = 100_000
 DSN_FILE, ADDRESS_FILE = "database-url", "address"
 _PR_SET_PDEATHSIG = 1
@@ -78,7 +79,7 @@ class EmbeddedPostgres:
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
         self._end_orphan()
-        self._socket = tempfile.mkdtemp(prefix="jiesu-", dir="/tmp")
+        self._socket = self._socket_folder()
         self._own(Path(self._socket))
         self._start()
         return self
@@ -111,6 +112,14 @@ class EmbeddedPostgres:
         if made.returncode:
             shutil.rmtree(self._data, ignore_errors=True)
             raise CannotStart(f"cannot create a database under {self._data}: {_last_line(made.stderr)}")
+
+    def _socket_folder(self) -> str:
+        """Beside the data; elsewhere when that path is longer than a socket's address may be."""
+        beside = self._data.parent / "socket"
+        if len(str(beside)) > LONGEST_SOCKET_FOLDER:
+            return tempfile.mkdtemp(prefix="jiesu-", dir="/tmp")
+        beside.mkdir(mode=0o700, exist_ok=True)
+        return str(beside)
 
     def _start(self) -> None:
         settings = {"listen_addresses": "", "unix_socket_directories": self._socket, "max_connections": "120"}
