@@ -18,6 +18,7 @@ from services.intake_service.reading import (
     case_row,
     in_reach,
     load_appeal,
+    merges_of,
     ownership,
     summary,
     whole_case,
@@ -141,11 +142,12 @@ async def redirect(call: Call[RedirectBody]) -> Plan:
 async def merge(call: Call[MergeBody]) -> Plan:
     """并单 into an earlier appeal of the same person."""
     body, seen = call.body, await _seen(call)
+    appellant = (await load_appeal(call.running, call.subject)).appellant_ref
+    before = await merges_of(call.running, appellant)
     target = await load_appeal(call.running, body.into)
     command = Merge(at=call.now, actor=call.actor, into=body.into, reason=body.reason, target=target, seen=seen)
-    # Two appeals merged into each other at once would both vanish: only one merge is possible between any two.
-    pair = "/".join(sorted((call.subject, body.into)))
-    return replace(_plan(call, command), only_once=("merge", pair, "MERGE_CROSSED"))
+    # Appeals merged into each other at once would all vanish: of one person's appeals one is merged at a time.
+    return replace(_plan(call, command), only_once=(f"merge:{appellant}", str(before + 1), "MERGE_CROSSED"))
 
 
 async def withdraw(call: Call[WithdrawBody]) -> Plan:

@@ -127,3 +127,9 @@ async def load_appeal(running: Running, appeal_id: str) -> Appeal:
     """The appeal's own state, straight from the log."""
     recorded = await running.log.read_stream(APPEAL.stream(appeal_id))
     return APPEAL.fold([payload_of(event.envelope.type, event.envelope.data) for event in recorded])
+
+
+async def merges_of(running: Running, appellant_ref: str) -> int:
+    """How many of a person's appeals have been merged so far."""
+    counted = "SELECT count(*) FROM idempotency WHERE client = $1"
+    return int(await running.pool.fetchval(counted, f"merge:{appellant_ref}"))

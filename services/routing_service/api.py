@@ -115,7 +115,8 @@ def _plan(call: Call[Any], command: Any) -> Plan:
 
 def _ownership(order: Order) -> Ownership:
     if order.dispatch is None:
-        return Ownership()
+        candidates = order.proposal.candidates if order.proposal else ()
+        return Ownership(district=candidates[0].cc_district or candidates[0].unit_id if candidates else None)
     return Ownership(frozenset({order.dispatch.lead_unit}), order.dispatch.cc_district)
 
 

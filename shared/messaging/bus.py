@@ -57,8 +57,13 @@ class Bell:
         rung, self._rung = self._rung, asyncio.Event()
         rung.set()
 
-    async def wait(self, at_most_seconds: float) -> None:
-        rung = self._rung
+    def next_ring(self) -> asyncio.Event:
+        """Set by the next ring from now on: take it before looking, so that no ring in between is missed."""
+        return self._rung
+
+    async def wait(self, at_most_seconds: float, rung: asyncio.Event | None = None) -> None:
+        """Until the next ring (or the one taken before), or until the time is up."""
+        rung = rung or self._rung
         with suppress(TimeoutError):
             async with asyncio.timeout(at_most_seconds):
                 await rung.wait()

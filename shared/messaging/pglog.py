@@ -60,13 +60,11 @@ class PgLogSubscription:
                 partition, self._turn = self._turn, (self._turn + 1) % len(self._after)
                 if self._heads[partition] > self._after[partition]:
                     return await self._fetch(partition)
-            bell_waits = self._bell.wait(POLL_SECONDS)
+            rung = self._bell.next_ring()
             heads = await self._log.heads()
             if heads == self._heads:
-                await bell_waits
-            else:
-                bell_waits.close()
-                self._heads = heads
+                await self._bell.wait(POLL_SECONDS, rung)
+            self._heads = heads
 
     def rewind(self, partition: int, after: int) -> None:
         self._after[partition] = after

@@ -42,7 +42,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "CONTACT_MISSING": (422, "This channel needs a contact"),
     "RAISED_IN_FUTURE": (422, "The appeal cannot have been raised in the future"),
     "IDEMPOTENCY_KEY_REUSED": (422, "This Idempotency-Key was used for another request"),
-    "MERGE_CROSSED": (409, "These two appeals have been merged the other way round"),
+    "MERGE_CROSSED": (409, "Another appeal of this person was merged at the same moment; look again"),
     "SOURCE_REF_TAKEN": (409, "This source_ref was used for another appeal"),
     "TOO_EARLY": (425, "The view has not reached that position yet"),
     "TOO_MANY_ATTEMPTS": (429, "Too many attempts; wait before the next one"),

@@ -207,7 +207,7 @@ async def test_only_one_persons_appeals_are_merged_and_never_in_a_chain(city: Ci
     assert (await _settled(city, one, "MERGED"))["merged_into"] == two["appeal_id"]
 
 
-@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.xfail(reason="the key stops pairs only"))])
+@pytest.mark.parametrize("size", [2, 3])
 async def test_appeals_merged_in_a_circle_at_once_do_not_all_vanish(city: City, size: int) -> None:
     for _ in range(10):
         person = {"appellant": {"name": "王芳", "phone": str(next(_phones))}, "kind": "CONSULT"}

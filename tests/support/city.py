@@ -169,7 +169,7 @@ async def a_city(
     ):
         tokens = Tokens(SECRETS.token, clock)
         apps = {name: create_app(APIS[name], one, tokens) for name, one in running.items()}
-        with socket.socket() as listener:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(512)
             config = uvicorn.Config(create_city(apps, SystemIds()), lifespan="off", log_config=None, http="httptools")
