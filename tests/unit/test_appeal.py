@@ -6,6 +6,7 @@ state and command.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -123,6 +124,11 @@ def test_an_appeal_cannot_be_merged_into_one_that_does_not_exist() -> None:
 def test_an_appeal_cannot_be_merged_into_one_that_was_merged_itself() -> None:
     merged = earlier(AppealMerged(into="still-earlier", reason="同一事项"))
     given(APPEAL, registered()).when(merge(merged)).then_refused("MERGE_TARGET_MERGED")
+
+
+@pytest.mark.parametrize("end", [AppealWithdrawn(), AppealRedirected(route=Route.EMERGENCY, reason="起火")])
+def test_an_appeal_cannot_be_merged_into_one_that_nobody_deals_with(end: Payload) -> None:
+    given(APPEAL, registered()).when(merge(earlier(end))).then_refused("MERGE_TARGET_ENDED")
 
 
 def test_two_appeals_cannot_be_merged_into_each_other() -> None:
@@ -268,6 +274,10 @@ def test_an_appeal_cannot_have_been_raised_in_the_future_beyond_the_skew_of_cloc
     assert refusal.value.code == "RAISED_IN_FUTURE"
 
 
+def test_what_an_appeal_says_is_sealed_under_the_key_it_was_given() -> None:
+    assert (facts().appellant.key, facts(appellant={"anonymous": True}).appellant.key) == ("k1", "k1")
+
+
 def test_without_a_time_of_its_own_an_appeal_was_raised_now() -> None:
     assert facts().raised_at == AT
 
@@ -283,6 +293,6 @@ def test_a_place_without_coordinates_has_no_datum() -> None:
 
 def test_a_tracking_code_is_recognised_however_it_is_typed() -> None:
     code = new_tracking_code(CountingIds())
-    assert [len(group) for group in code.split("-")] == [8, 8, 8, 8, 8]
+    assert re.fullmatch(r"[0-9A-F]{8}(-[0-9A-F]{8}){4}", code)
     assert hash_of(f" {code.lower()} ") == hash_of(code)
     assert facts().tracking_hash == hash_of("AAAA")

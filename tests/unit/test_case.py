@@ -259,13 +259,15 @@ def test_a_case_ends_with_its_appeal_and_stays_ended() -> None:
 
 
 def test_an_appeal_that_ended_before_its_dispatch_was_heard_of_leaves_no_open_case() -> None:
-    state = given(CASE).when(EndCase(at=AT, outcome=CaseState.WITHDRAWN)).state_after()
-    state = CASE.fold(CASE.decide(Open(at=AT, facts=opened()), state), state)
-    assert state.state is not CaseState.DISPATCHED
+    ended = CaseEnded(outcome=CaseState.WITHDRAWN)
+    given(CASE).when(EndCase(at=AT, outcome=CaseState.WITHDRAWN)).then(ended)
+    given(CASE, ended).when(Open(at=AT, facts=opened())).then()
+    assert given(CASE, ended).state.state is CaseState.WITHDRAWN
 
 
 HISTORIES: dict[str, tuple[Payload, ...]] = {
     "unknown": (),
+    "never opened": (CaseEnded(outcome=CaseState.WITHDRAWN),),
     "dispatched": OPENED,
     "signed": (opened(), signed()),
     "handling": HANDLING,
@@ -303,6 +305,7 @@ TOLD = LIMITED | {"contact": "AppellantContacted", "progress": "FeedbackGiven", 
 CALLED = {"attempt": "CallbackAttempted", "record": "CallbackRecorded", "invalid": "MORE_ATTEMPTS_NEEDED"}
 EXPECTED = {
     "unknown": NOTICES | dict.fromkeys(ASKED, NOT_YOURS) | {"open": "CaseOpened", "end": "CaseEnded"},
+    "never opened": NOTICES | dict.fromkeys(ASKED, NOT_YOURS),
     "dispatched": LIMITED | {"signed": "CaseSigned"},
     "signed": LIMITED | {"contact": "AppellantContacted"},
     "handling": TOLD,

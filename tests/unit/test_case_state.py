@@ -163,13 +163,15 @@ LIVES: dict[str, tuple[S, list[list[Envelope]]]] = {
 }
 
 
-def folded(events: Sequence[Envelope]) -> dict[str, Any]:
+def folded(events: Sequence[Envelope], singly: bool = True) -> dict[str, Any]:
     view = Cases()
     row: dict[str, Any] = {**dict.fromkeys(CASES.columns.keys()), "appeal_id": "42"}
     for event in events:
         if view.key(event) is not None:
             view.fold(row, event)
-            view.finish(row)
+            if singly:
+                view.finish(row)
+    view.finish(row)
     return row
 
 
@@ -198,6 +200,12 @@ def test_a_case_is_the_same_in_whatever_order_the_services_are_heard(life: str, 
 def test_also_what_has_only_been_heard_in_part_does_not_depend_on_the_order(life: str, data: st.DataObject) -> None:
     streams = [stream[: data.draw(st.integers(0, len(stream)))] for stream in LIVES[life][1]]
     assert folded(data.draw(interleaved(streams))) == folded(data.draw(interleaved(streams)))
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_a_case_is_the_same_whether_its_events_come_singly_or_in_one_batch(life: str) -> None:
+    events = [event for stream in LIVES[life][1] for event in stream]
+    assert folded(events, singly=False) == folded(events)
 
 
 def test_a_case_that_is_not_registered_yet_has_no_state() -> None:

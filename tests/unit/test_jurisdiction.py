@@ -119,7 +119,7 @@ def test_an_unknown_name_says_nothing(name: str) -> None:
 
 
 def test_a_town_code_in_the_place_of_a_district_still_says_which_town() -> None:
-    assert ground(district=WANGJING).town == CITY[WANGJING]
+    assert found(ground(district=WANGJING)) == (WANGJING, CHAOYANG, "given")
 
 
 def test_departments_and_enterprises_are_no_places() -> None:

@@ -106,6 +106,7 @@ def by_hand(
 PROPOSED = proposed(CANDIDATE)
 DISPATCHED = dispatched()
 SIGNED = OrderSigned(unit_id=TOWN.unit_id, round=1)
+OVERDUE = SignOverdue(unit_id=TOWN.unit_id, round=1, due_at=DISPATCHED.sign_due_at)
 EXPIRED = HandlingLimitExpired(unit_id=TOWN.unit_id, round=1, due_at=DISPATCHED.due_at)
 AS_PROPOSED = DispatchAsProposed(at=AT, limits=LIMITS)
 SIGN = Sign(at=AT, unit_id=TOWN.unit_id)
@@ -175,7 +176,9 @@ def test_the_tier_is_the_dispatchers_then_the_rules_then_the_appeals_then_genera
 
 
 def test_an_order_for_a_street_is_copied_to_its_district() -> None:
-    assert given(ORDER, proposed()).when(by_hand(reason="属地")).decided()[0].cc_district == "110105"
+    for asked in (None, "110101"):
+        event = given(ORDER, proposed()).when(by_hand(cc=asked, reason="属地")).decided()[0]
+        assert event.cc_district == "110105"
 
 
 def test_an_order_for_an_enterprise_is_copied_only_where_the_dispatcher_says_so() -> None:
@@ -198,22 +201,21 @@ def test_a_unit_cannot_sign_twice() -> None:
     given(ORDER, PROPOSED, DISPATCHED, SIGNED).when(SIGN).then_refused(ILLEGAL)
 
 
+@pytest.mark.parametrize("after", [(), (SIGNED,), (EXPIRED,), (OrderEnded(outcome=CaseState.CLOSED),)])
 @pytest.mark.parametrize("unit_id", ["110105", "bj-power", None])
-def test_another_unit_cannot_sign_and_learns_nothing(unit_id: str | None) -> None:
+def test_another_unit_cannot_sign_and_learns_nothing(unit_id: str | None, after: tuple[Payload, ...]) -> None:
     with pytest.raises(NotYours):
-        given(ORDER, PROPOSED, DISPATCHED).when(Sign(at=AT, unit_id=unit_id)).decided()
+        given(ORDER, PROPOSED, DISPATCHED, *after).when(Sign(at=AT, unit_id=unit_id)).decided()
 
 
 def test_an_unsigned_order_is_overdue_exactly_when_the_signing_limit_is_reached() -> None:
     spec = given(ORDER, PROPOSED, DISPATCHED)
     spec.when(NoteSignOverdue(at=DISPATCHED.sign_due_at - MOMENT)).then()
-    overdue = SignOverdue(unit_id=TOWN.unit_id, round=1, due_at=DISPATCHED.sign_due_at)
-    spec.when(NoteSignOverdue(at=DISPATCHED.sign_due_at)).then(overdue)
+    spec.when(NoteSignOverdue(at=DISPATCHED.sign_due_at)).then(OVERDUE)
 
 
 def test_an_overdue_signature_can_still_be_given() -> None:
-    overdue = SignOverdue(unit_id=TOWN.unit_id, round=1, due_at=DISPATCHED.sign_due_at)
-    given(ORDER, PROPOSED, DISPATCHED, overdue).when(SIGN).then(SIGNED)
+    given(ORDER, PROPOSED, DISPATCHED, OVERDUE).when(SIGN).then(SIGNED)
 
 
 def test_a_signed_order_is_not_overdue_for_signing() -> None:
@@ -276,10 +278,11 @@ HISTORIES: dict[str, tuple[Payload, ...]] = {
     "proposed": (PROPOSED,),
     "for a dispatcher": (proposed(),),
     "dispatched": (PROPOSED, DISPATCHED),
+    "overdue": (PROPOSED, DISPATCHED, OVERDUE),
     "signed": (PROPOSED, DISPATCHED, SIGNED),
     "completed": (PROPOSED, DISPATCHED, SIGNED, HandlingCompleted(round=1)),
     "expired": (PROPOSED, DISPATCHED, EXPIRED),
-    "second round": (PROPOSED, DISPATCHED, EXPIRED, dispatched(2)),
+    "second round": (PROPOSED, DISPATCHED, OVERDUE, EXPIRED, dispatched(2)),
     **{f"ended {name}": (PROPOSED, DISPATCHED, OrderEnded(outcome=CaseState(name))) for name in OUTCOMES},
 }
 LATE = AT + timedelta(days=30)
@@ -305,6 +308,7 @@ EXPECTED = {
     "proposed": WAITING | {"as proposed": "OrderDispatched"},
     "for a dispatcher": WAITING,
     "dispatched": UNSIGNED,
+    "overdue": UNSIGNED | {"sign overdue": NOTHING},
     "signed": RUNNING,
     "completed": CALLING_BACK,
     "expired": CALLING_BACK,

@@ -97,6 +97,10 @@ LEVELS: dict[str, Any] = document()["levels"]
         {"weights": {"resolution": "0.50", "satisfaction": "0.50"}},
         {"weights": weights("0.10") | {"speed": "0"}},
         {"levels": LEVELS | {"SATISFIED": "1.1"}},
+        *(
+            {"levels": LEVELS | {"SATISFIED": bad}}
+            for bad in ("01", ".5", "0.", "0.5 ", "+1", "1\n", "٠", "0." + "1" * 11)
+        ),
         {"levels": {name: value for name, value in LEVELS.items() if name != "NOT_STATED"}},
         {"levels": LEVELS | {"DELIGHTED": "1"}},
         {"denominator": "ALL"},
@@ -136,6 +140,11 @@ def test_a_figure_in_superscript_is_refused_and_not_a_crash() -> None:
 def test_a_number_that_is_not_an_integer_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         read_policy(document(**changes))
+
+
+def test_a_figure_has_up_to_ten_places() -> None:
+    levels = read_policy(document(levels=LEVELS | {"SATISFIED": "0.1234567891"})).levels
+    assert levels[Satisfaction.SATISFIED] == Decimal("0.1234567891")
 
 
 def test_weights_that_miss_one_by_very_little_are_refused() -> None:

@@ -5,6 +5,8 @@ Payloads are built from the catalogue itself, so an event that is added tomorrow
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
 from itertools import count
@@ -17,11 +19,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
 from shared.contracts.catalogue import CATALOGUE
-from shared.contracts.envelope import BEIJING, PersonalMark
+from shared.contracts.envelope import BEIJING, ERASED, PersonalMark
 from shared.eventlog import sealing
 from shared.eventlog.canonical import canonical
 from shared.eventlog.sealing import (
-    ERASED,
     Keyring,
     SubjectErased,
     WrongMasterKey,
@@ -235,6 +236,11 @@ async def test_a_key_in_use_outlives_an_idle_one(monkeypatch: pytest.MonkeyPatch
     await ring.hold("busy")
     await give(ring, "new")
     assert ring.open(sealed, PLACE) == "路灯"
+    await give(ring, "newer")
+    assert ring.open(sealed, PLACE) == "路灯", "opening counts as use"
+    ring.seal("busy", "井盖", PLACE)
+    await give(ring, "newest")
+    assert ring.open(sealed, PLACE) == "路灯", "sealing counts as use"
 
 
 async def test_a_fresh_key_is_durable_before_it_is_given_and_never_given_twice() -> None:
@@ -254,3 +260,57 @@ async def test_a_pinned_key_stays_however_many_others_come(monkeypatch: pytest.M
     await ring.pin("ours")
     await give(ring, "p1", "p2", "p3")
     assert ring.decrypt("ours", ring.encrypt("ours", b"raw", PLACE), PLACE) == b"raw"
+
+
+class SlowVault(MemoryVault):
+    """Lets others run before a key is kept, as a database does."""
+
+    async def add_keys(self, wrapped: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
+        await asyncio.sleep(0)
+        return await super().add_keys(wrapped)
+
+
+async def test_many_who_need_a_fresh_key_at_once_share_a_block_and_never_a_key() -> None:
+    vault = SlowVault()
+    ring = Keyring(vault, MASTER)
+    refs = await asyncio.gather(*(ring.fresh() for _ in range(sealing.SPARE_KEYS + 1)))
+    assert len(set(refs)) == len(refs)
+    assert len(vault.keys) == 2 * sealing.SPARE_KEYS
+
+
+async def test_a_key_of_ours_is_the_same_in_every_process_and_is_not_made_again_once_destroyed() -> None:
+    vault = MemoryVault()
+    one, other = Keyring(vault, MASTER), Keyring(vault, MASTER)
+    await one.pin("ours")
+    await other.pin("ours")
+    assert other.decrypt("ours", one.encrypt("ours", b"\x00\xff", PLACE), PLACE) == b"\x00\xff"
+    vault.keys["ours"] = None
+    with pytest.raises(SubjectErased):
+        await Keyring(vault, MASTER).pin("ours")
+
+
+async def test_nothing_is_written_under_a_key_that_never_was_or_is_not_at_hand() -> None:
+    ring = Keyring(MemoryVault(), MASTER)
+    with pytest.raises(SubjectErased):
+        await ring.hold("nobody")
+    with pytest.raises(LookupError):
+        ring.seal("nobody", "路灯", PLACE)
+    with pytest.raises(LookupError):
+        ring.decrypt("nobody", b"x" * 28, PLACE)
+
+
+async def test_a_key_that_others_pushed_out_while_we_waited_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    vault = MemoryVault()
+    sealed = (await keyring("p1", "p2", "p3", "p4", vault=vault)).seal("p1", "路灯", PLACE)
+    monkeypatch.setattr(sealing, "CACHED_KEYS", 2)
+    ring, read = Keyring(vault, MASTER), vault.wrapped_keys
+    await ring.load(["p1"])
+
+    async def read_while_others_load(refs: Iterable[str]) -> Mapping[str, bytes | None]:
+        monkeypatch.setattr(vault, "wrapped_keys", read)
+        await ring.load(["p3", "p4"])
+        return await read(refs)
+
+    monkeypatch.setattr(vault, "wrapped_keys", read_while_others_load)
+    await ring.load(["p1", "p2"])
+    assert ring.open(sealed, PLACE) == "路灯"
