@@ -205,7 +205,7 @@ def _first_screen(settings: Settings, tokens: Tokens) -> None:
         f"curl -s {base}/intake/v1/appeals -H 'Content-Type: application/json' \\\n"
         f"  -H \"Authorization: Bearer $(cat {_short(folder)}/AGENT)\" \\\n  -d '{appeal}'\n"
     )
-    screen.print("[bold]Then[/]  .venv/bin/jiesu simulate --lives 100   ·   .venv/bin/jiesu import FILE.csv   ·   .venv/bin/jiesu --help\n")
+    screen.print("[bold]Then[/]  jiesu simulate --lives 100   ·   jiesu import FILE.csv   ·   jiesu --help\n")
 
 
 def _short(file: Path) -> str:
