@@ -63,11 +63,12 @@ class Gazetteer:
         """The place. `texts` are (source, text) in falling order of trust; what was given comes before all of them."""
         evidence = [("given", self._given(township) + self._given(district))]
         evidence += [(source, self._named(text)) for source, text in texts]
+        for upto in range(1, len(evidence) + 1):  # a later mention of a district never overrules an earlier town
+            _, known = self._first_one(evidence[:upto], UnitType.DISTRICT, None)
+            source, town = self._first_one(evidence[:upto], UnitType.STREET_TOWN, known.unit_id if known else None)
+            if town is not None:
+                return Ground(town, self.units.get(town.parent_id or ""), source)
         found_in, district_unit = self._first_one(evidence, UnitType.DISTRICT, None)
-        parent = district_unit.unit_id if district_unit else None
-        source, town = self._first_one(evidence, UnitType.STREET_TOWN, parent)
-        if town is not None:
-            return Ground(town, self.units.get(town.parent_id or ""), source)
         return Ground(None, district_unit, found_in)
 
     def _first_one(

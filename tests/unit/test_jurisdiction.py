@@ -145,3 +145,9 @@ def test_with_the_district_given_a_town_is_still_found_in_the_text(address: str 
 
 def test_a_given_district_is_said_to_be_given() -> None:
     assert found(ground(district="朝阳区", text="路灯不亮")) == (None, CHAOYANG, "given")
+
+
+def test_a_later_mention_of_a_district_never_overrules_an_earlier_town() -> None:
+    found = GAZETTEER.ground(WANGJING, None, [("text", "住海淀区")])
+    assert found.town == CITY[WANGJING] and found.source == "given"
+    assert GAZETTEER.ground("八里庄街道", None, [("address", "海淀区某处")]).town == CITY["110108005"]
