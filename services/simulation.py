@@ -70,7 +70,7 @@ class Actors:
                     return body
                 if response.status not in RETRIED:
                     what = path.rsplit("/", 1)[-1] if method == "POST" else "read"
-                raise Refusal(f"{what}: {response.status} {body.get('code')}")
+                    raise Refusal(f"{what}: {response.status} {body.get('code')}")
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def until(self, path: str, met: Callable[[Any], bool]) -> Any:
@@ -228,7 +228,7 @@ async def simulate(
         if bodies is None:
             appeals = [appeal_id async for appeal_id in actors.open_cases()]
         else:
-            made = await _together([_registering(actors, body) for body in bodies], "registering", progress)
+            made = await _together([_registering(actors, body, tally) for body in bodies], "registering", progress)
             appeals = [appeal_id for appeal_id in made if appeal_id]
         silent = ready["time_scale"] >= ENOUGH_TO_SILENCE
         lives = [Life(actors, a, random.Random(f"{seed}:{n}"), silent) for n, a in enumerate(appeals)]
@@ -236,8 +236,12 @@ async def simulate(
     return tally
 
 
-async def _registering(actors: Actors, body: dict[str, Any]) -> str:
-    return str((await actors.ask("POST", "/intake/v1/appeals", "AGENT", json=body))["appeal_id"])
+async def _registering(actors: Actors, body: dict[str, Any], tally: Tally) -> str | None:
+    try:
+        return str((await actors.ask("POST", "/intake/v1/appeals", "AGENT", json=body))["appeal_id"])
+    except Refusal as refusal:
+        tally.failures[str(refusal)] += 1
+        return None
 
 
 async def _living(life: Life, tally: Tally) -> None:

@@ -59,7 +59,7 @@ class Retired(Exception):
 
 
 class Consumer:
-    """One handler on one source. `run` returns only when the consumer is retired; it raises when it must stop."""
+    """One handler on one source. With opens=False its cursor rows must be there: somebody else creates them."""
 
     def __init__(
         self,
@@ -69,18 +69,26 @@ class Consumer:
         pool: asyncpg.Pool,
         handler: Handler,
         on_commit: Callable[[], None] = _quiet,
+        opens: bool = True,
     ) -> None:
-        self.name, self.source = name, source
+        self.name, self.source, self._opens = name, source, opens
         self._bus, self._pool, self._handler, self._on_commit = bus, pool, handler, on_commit
 
     async def run(self) -> None:
-        """Consume for ever."""
+        """Consume for ever. Raises Retired when the cursor rows are gone, anything else when a person must look."""
+        pause = RETRY_PAUSE_SECONDS
         try:
-            subscription = await self._subscribe()
             while True:
-                await self._until_done(await subscription.next(), subscription)
+                try:
+                    subscription = await self._subscribe()
+                    while True:
+                        await self._until_done(await subscription.next(), subscription)
+                        pause = RETRY_PAUSE_SECONDS
+                except TRANSIENT as error:
+                    log.debug("again", consumer=self.name, source=self.source, reason=type(error).__name__)
+                    pause = await rest(pause)
         except Retired:
-            log.info("consumer retired", consumer=self.name, source=self.source)
+            raise
         except Exception as error:
             CONSUMER_STOPPED.labels(self.name, self.source).set(1)
             log.error("consumer stopped", consumer=self.name, source=self.source, reason=repr(error))
@@ -97,15 +105,13 @@ class Consumer:
         return count
 
     async def _subscribe(self, batch_limit: int = BATCH_LIMIT) -> Subscription:
-        pause = RETRY_PAUSE_SECONDS
-        while True:
-            try:
-                heads = await self._bus.heads(self.source)
-                await self._pool.execute(OPEN_CURSORS, self.name, self.source, len(heads))
-                after = dict(enumerate(await self._reached()))
-                return await self._bus.subscribe(self.name, self.source, after, batch_limit)
-            except LOST:
-                pause = await _rest(pause)
+        if self._opens:
+            heads = await self._bus.heads(self.source)
+            await self._pool.execute(OPEN_CURSORS, self.name, self.source, len(heads))
+        after = dict(enumerate(await self._reached()))
+        if not after:
+            raise Retired
+        return await self._bus.subscribe(self.name, self.source, after, batch_limit)
 
     async def _reached(self) -> list[int]:
         rows = await self._pool.fetch(READ_CURSORS + " ORDER BY partition", self.name, self.source)
@@ -120,7 +126,7 @@ class Consumer:
                 return self._on_commit()
             except TRANSIENT as error:
                 log.debug("trying again", consumer=self.name, source=self.source, reason=type(error).__name__)
-                pause = await _rest(pause)
+                pause = await rest(pause)
 
     async def _take(self, connection: Connection, batch: Batch, subscription: Subscription) -> None:
         place = (self.name, self.source, batch.partition)
@@ -154,7 +160,8 @@ def _without_holes(events: Sequence[Recorded]) -> None:
             raise Hole(f"{after.position} after {before.position} in partition {after.partition}")
 
 
-async def _rest(pause: float) -> float:
+async def rest(pause: float) -> float:
+    """Wait a little; answers with how long to wait the next time."""
     await asyncio.sleep(pause)
     return min(pause * 2, LONGEST_PAUSE_SECONDS)
 

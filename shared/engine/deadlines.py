@@ -116,7 +116,7 @@ class Sweeper:
         """Sweep for ever; the bell rings when something was appended, so that what is due at once fires at once."""
         while True:
             try:
-                while await self.sweep() == CLAIM_LIMIT:
+                while await self.sweep():
                     bell.ring()
                 await bell.wait(SWEEP_SECONDS)
             except TRANSIENT as error:

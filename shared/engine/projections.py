@@ -13,16 +13,18 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import asyncpg
+import structlog
 from sqlalchemy import MetaData, Table
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
 from shared.contracts.envelope import Envelope
-from shared.engine.consume import Consumer
+from shared.engine.consume import OPEN_CURSORS, RETRY_PAUSE_SECONDS, TRANSIENT, Consumer, Retired, rest
 from shared.eventlog.log import Recorded
 from shared.eventlog.postgres import Connection
 from shared.messaging.bus import Bus
 
+log = structlog.get_logger()
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 READ_GENERATION = "SELECT version, generation FROM view_generations WHERE view = $1"
 WRITE_GENERATION = """
@@ -124,10 +126,16 @@ class Projection:
     async def follow(self) -> None:
         """Keep the active generation up to date, on all sources, for ever; carries on after a swap elsewhere."""
         while True:
-            generation = await self.ensure()
-            async with TaskGroup() as group:
-                for source in self.view.sources:
-                    group.create_task(self._consumer(generation, source).run())
+            try:
+                generation = await self.ensure()
+                async with TaskGroup() as group:
+                    for source in self.view.sources:
+                        group.create_task(self._consumer(generation, source, opens=False).run())
+            except* Retired:
+                log.info("another generation has taken over", view=self.view.name)
+            except* TRANSIENT as error:
+                log.debug("again", view=self.view.name, reason=repr(error))
+            await rest(RETRY_PAUSE_SECONDS)
 
     async def rebuild(self, progress: Callable[[int], None] = lambda count: None) -> int:
         """Fold everything into a new generation beside the live one, then swap. Answers with the new generation."""
@@ -166,9 +174,9 @@ class Projection:
 
         return handle
 
-    def _consumer(self, generation: int, source: str) -> Consumer:
+    def _consumer(self, generation: int, source: str, opens: bool = True) -> Consumer:
         name = self.consumer_name(generation)
-        return Consumer(name, source, self._bus, self._pool, self.handler(name))
+        return Consumer(name, source, self._bus, self._pool, self.handler(name), opens=opens)
 
     async def _create(self, connection: Connection, generation: int) -> None:
         physical = self.consumer_name(generation)
@@ -176,6 +184,8 @@ class Projection:
         await connection.execute(str(CreateTable(copy).compile(dialect=_DIALECT)))
         for number, columns in enumerate(self.view.indexes):
             await connection.execute(f'CREATE INDEX "{physical}_{number}" ON "{physical}" ({columns})')
+        for source in self.view.sources:
+            await connection.execute(OPEN_CURSORS, physical, source, len(await self._bus.heads(source)))
 
     async def _point_at(self, connection: Connection, generation: int) -> None:
         await connection.execute(f'DROP VIEW IF EXISTS "{self.view.name}"')

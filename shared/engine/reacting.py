@@ -13,18 +13,19 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from cryptography.exceptions import InvalidTag
 from pydantic import ValidationError
 
 from shared.contracts.envelope import Envelope, Payload
 from shared.contracts.upcasters import UnknownEvent, UnknownVersion, current, payload_of
 from shared.engine.clock import Clock
-from shared.engine.decider import Refused
+from shared.engine.decider import NotYours, Refused
 from shared.engine.execute import Executor, Intention, Within
 from shared.engine.parking import BEHIND, TAKE_PARKED, park, subjects_waiting
 from shared.engine.telemetry import SKIPPED
 from shared.eventlog.log import Recorded
 from shared.eventlog.postgres import Connection
-from shared.eventlog.sealing import personal_paths, sealed_refs, unseal_data
+from shared.eventlog.sealing import SubjectErased, personal_paths, sealed_refs, unseal_data
 
 PARKED_IN_A_ROW = 3
 log = structlog.get_logger()
@@ -88,9 +89,9 @@ class Reacting:
         await within.load([intention for plan in plans if not isinstance(plan, str) for intention in plan])
         for event, subject, plan in zip(events, subjects, plans, strict=True):
             reason = await self._handle(within, plan, subject in waiting)
-            if reason is None:
+            if reason is None and plan:
                 self._parked_in_a_row.clear()
-            else:
+            if reason is not None:
                 await self._park(connection, event, subject, reason)
                 waiting.add(subject)
         await within.append()
@@ -112,7 +113,7 @@ class Reacting:
         except UnknownEvent:
             SKIPPED.labels(self._consumer).inc()
             return ()
-        except (UnknownVersion, ValidationError, ValueError, KeyError, TypeError) as error:
+        except (UnknownVersion, ValidationError, ValueError, KeyError, TypeError, InvalidTag) as error:
             return f"unreadable: {type(error).__name__}"
 
     async def _heard(self, envelope: Envelope) -> Heard:
@@ -128,6 +129,8 @@ class Reacting:
             await within.decide(plan)
         except Refused as refusal:
             return f"refused: {refusal.code}"
+        except (NotYours, SubjectErased) as error:
+            return f"refused: {type(error).__name__}"
         return None
 
     async def _park(self, connection: Connection, event: Recorded, subject: str, reason: str) -> None:

@@ -43,8 +43,20 @@ READ_ANSWER = "SELECT fingerprint, answer, partition, position FROM idempotency 
 
 LARGEST_BATCH = 256
 RETRY_PAUSE_SECONDS = 0.1
-LOST = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.CannotConnectNowError, OSError)
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+)
 """What a lost or refused connection looks like. It says nothing about whether the last COMMIT happened."""
+
+
+AGAIN = (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Another process was in the way, e.g. took one of our keys in this moment: the next look shows what it did."""
 
 
 async def append_within(connection: Connection, partitions: int, appends: Sequence[Append]) -> list[Appended]:
@@ -192,14 +204,14 @@ class PostgresLog:
                 async with self._pool.acquire() as connection:
                     rows = await _call(connection, self.partitions, appends)
                 return [_outcome(append, row) for append, row in zip(appends, rows, strict=True)]
-            except asyncpg.UniqueViolationError as error:  # another process took one of our keys in this moment
-                if len(appends) > 1:
-                    return [(await self._commit([append]))[0] for append in appends]
-                refusal: Exception = error
             except LOST as error:
-                refusal = error
+                refusal: Exception = error
             except Exception as error:
-                return [_unavailable(error)] * len(appends)
+                if len(appends) > 1:  # one of them is at fault; the others are not to suffer for it
+                    return [(await self._commit([append]))[0] for append in appends]
+                if not isinstance(error, AGAIN):
+                    return [_unavailable(error)]
+                refusal = error
             if asyncio.get_running_loop().time() > deadline:
                 return [_unavailable(refusal)] * len(appends)
             await asyncio.sleep(RETRY_PAUSE_SECONDS)

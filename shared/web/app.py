@@ -100,7 +100,9 @@ def create_app(api: Api, running: Running, tokens: Tokens) -> Face:
 def create_city(faces: Mapping[str, Face], ids: Ids) -> ASGIApp:
     """All services under one root. Commands come before FastAPI, whose own machinery costs more than our work."""
     mounts = [Mount(f"/{name}", routes=[*face.commands, Mount("", face.app)]) for name, face in faces.items()]
-    return Observed(Starlette(routes=mounts, exception_handlers={404: _handle, Problem: _handle}), ids)
+    return Observed(
+        Starlette(routes=mounts, exception_handlers=dict.fromkeys((Problem, HTTPException, Exception), _handle)), ids
+    )
 
 
 def _refuse_unscoped(router: APIRouter) -> None:

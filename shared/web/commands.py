@@ -152,6 +152,7 @@ class CommandRoute:
                 raise
             if not await call.running.heard_neighbours(call.subject):
                 raise Problem("TOO_EARLY", "events that decide this are still on their way") from refusal
+            del marks[1 if mark else 0 :]
         return await self._once(replace(call, now=call.running.clock.now()), expected, marks)
 
     async def _once(self, call: Call[Any], expected: int | None, marks: list[_Mark]) -> Response:

@@ -10,12 +10,14 @@ from typing import Any
 
 import orjson
 from pydantic import ValidationError
+from sqlalchemy.exc import DBAPIError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shared.engine.decider import IllegalTransition, NotYours, Refused
 from shared.eventlog.log import KeyTaken, LogUnavailable, WrongVersion
+from shared.eventlog.postgres import LOST
 from shared.eventlog.sealing import SubjectErased
 
 PROBLEM_TYPE = "application/problem+json"
@@ -105,11 +107,11 @@ def problem_of(error: Exception) -> Problem:
             return Problem("VERSION_CONFLICT")
         case SubjectErased():
             return Problem("CONFLICT", "the personal data of this appellant has been erased")
-        case LogUnavailable() | KeyTaken():
+        case LogUnavailable() | KeyTaken() | DBAPIError(connection_invalidated=True):
             return Problem("UNAVAILABLE")
         case HTTPException(status_code=status):
             return Problem(_BY_STATUS.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL"))
-    return Problem("INTERNAL")
+    return Problem("UNAVAILABLE" if isinstance(error, LOST) else "INTERNAL")
 
 
 def validation_problem(error: ValidationError, code: str = "VALIDATION_FAILED") -> Problem:
