@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import asyncpg
 import uvicorn
@@ -62,6 +62,8 @@ class EmbeddedPostgres:
 
     def __init__(self, home: Path) -> None:
         self._user = "nobody" if os.geteuid() == 0 else None
+        group = pwd.getpwnam(self._user).pw_gid if self._user else None
+        self._as: dict[str, Any] = {"user": self._user, "group": group, "extra_groups": []} if self._user else {}
         self._data = _within_reach(home.resolve(), self._user) / "postgres"
         self._bin = _binaries(self._user)
         self._log = self._data.parent / "postgres.log"
@@ -107,7 +109,7 @@ class EmbeddedPostgres:
         locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C.UTF-8", "--encoding=UTF8"]
         made = subprocess.run(
             [self._bin / "initdb", "-D", self._data, "-U", "jiesu", "--auth=trust", "--data-checksums", *locale],
-            user=self._user, cwd="/", capture_output=True, check=False,
+            **self._as, cwd="/", capture_output=True, check=False,
         )  # fmt: skip
         if made.returncode:
             shutil.rmtree(self._data, ignore_errors=True)
@@ -129,7 +131,7 @@ class EmbeddedPostgres:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._data, *options],
-                user=self._user, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                **self._as, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509 - before any thread exists
             )  # fmt: skip
         give_up = time.monotonic() + START_SECONDS
@@ -284,6 +286,8 @@ async def a_database(settings: Settings) -> AsyncIterator[str]:
             async with database(settings) as url:
                 yield url
     except AlreadyRunning:
+        if settings.database_url is None and not (settings.home / DSN_FILE).exists():
+            raise CannotStart(f"the city in {settings.home} is still starting; try again in a moment") from None
         yield settings.database_url or (settings.home / DSN_FILE).read_text()
 
 
@@ -318,7 +322,6 @@ async def up(settings: Settings, started: Callable[[Tokens], None]) -> None:
             )  # fmt: skip
             _stop_on_signal(server, city)
             calm_collector()
-            listener.listen(BACKLOG)
             (settings.home / ADDRESS_FILE).write_text(f"http://{settings.host}:{settings.port}")
             started(tokens)
             await server.serve(sockets=[listener])
@@ -330,6 +333,7 @@ def _listening(settings: Settings) -> Iterator[socket.socket]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
+            listener.listen(BACKLOG)
         except OSError as error:
             where = f"{settings.host}:{settings.port}"
             raise CannotStart(f"cannot listen on {where} ({error.strerror}); choose another with --port") from None

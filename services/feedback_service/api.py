@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import orjson
 from fastapi import APIRouter, Depends, Query
-from pydantic import Field
+from pydantic import Field, StringConstraints, model_validator
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
@@ -29,7 +29,7 @@ from shared.engine.runtime import Running
 from shared.eventlog.sealing import sealed_refs, unseal_data
 from shared.web.app import Api, Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
-from shared.web.fields import Body, Label, Moment, ShortText, Text
+from shared.web.fields import Body, Moment, ShortText, Text
 from shared.web.identity import Ownership, Scope
 from shared.web.paging import Window, between, page
 from shared.web.preconditions import etag
@@ -42,7 +42,7 @@ CanCallBack = Annotated[Asking, Depends(reads(Scope.CALL_BACK))]
 class ContactBody(Body):
     """One try to reach the appellant. `channel`: how, e.g. PHONE, SMS, VISIT."""
 
-    channel: Label
+    channel: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,29}$")]
     outcome: ContactOutcome
     note: ShortText | None = None
     at: Moment | None = None
@@ -73,6 +73,16 @@ class CallbackBody(Body):
     satisfaction: Satisfaction = Satisfaction.NOT_STATED
     reasons: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
     method: CallbackMethod = CallbackMethod.PHONE
+
+    @model_validator(mode="after")
+    def _answers_belong_to_a_valid_callback(self) -> Self:
+        answered = self.contacted is not None and self.resolved is not None
+        if self.valid and not answered:
+            raise ValueError("a valid callback says whether the unit made contact and whether it is solved")
+        said = self.contacted is not None or self.resolved is not None or self.satisfaction != Satisfaction.NOT_STATED
+        if not self.valid and said:
+            raise ValueError("a callback with answers is valid")
+        return self
 
 
 async def contact(call: Call[ContactBody]) -> Plan:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.feedback_service.policy import CallbackPolicy
 from shared.contracts.codes import (
@@ -35,6 +35,9 @@ from shared.contracts.feedback import (
     ReworkRequested,
 )
 from shared.engine.decider import Command, Decider, IllegalTransition, NotYours, Refused
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""By how much a unit's clock may be ahead of ours."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,8 @@ def _scheduled(reason: str, at: datetime, case: Case, policy: CallbackPolicy) ->
 
 def _contact(command: Contact, case: Case) -> Sequence[Payload]:
     _only_in("contact", case, CaseState.SIGNED, CaseState.HANDLING)
+    if case.opened and not case.opened.dispatched_at <= command.contacted_at <= command.at + CLOCK_SKEW:
+        raise Refused("CONTACT_TIME_IMPOSSIBLE", "a contact lies between the dispatch and now")
     return [
         AppellantContacted(
             channel=command.channel,

@@ -152,14 +152,16 @@ async def merge(call: Call[MergeBody]) -> Plan:
 
 async def withdraw(call: Call[WithdrawBody]) -> Plan:
     """Take the appeal back on the appellant's behalf."""
-    return _plan(call, Withdraw(at=call.now, actor=call.actor, reason=call.body.reason))
+    seen = await _seen(call)
+    return _plan(call, Withdraw(at=call.now, actor=call.actor, reason=call.body.reason, seen=seen))
 
 
 async def withdraw_by_citizen(call: Call[WithdrawBody]) -> Plan:
     """The appellant takes the appeal back, with the tracking code."""
     row = await case_by_ticket(call.running, call.subject)
     _must_know(row["tracking_hash"], call.headers.get("x-tracking-code"))
-    command = Withdraw(at=call.now, actor=Actor("APPELLANT"), reason=call.body.reason)
+    seen = CaseState(row["state"])
+    command = Withdraw(at=call.now, actor=Actor("APPELLANT"), reason=call.body.reason, seen=seen)
     return Plan(Intention(APPEAL, row["appeal_id"], command, sealed_for=_key), state_and_version)
 
 

@@ -80,6 +80,7 @@ class Withdraw(Command):
     """The appellant takes the appeal back."""
 
     reason: str | None
+    seen: CaseState = CaseState.REGISTERED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,8 +145,8 @@ def _merge(command: Merge, appeal: Appeal) -> Sequence[Payload]:
 
 
 def _withdraw(command: Withdraw, appeal: Appeal) -> Sequence[Payload]:
-    if appeal.ended:
-        raise IllegalTransition("withdraw", str(appeal.state))
+    if appeal.ended or command.seen in ENDED:  # the callback may be over before its news has closed the appeal here
+        raise IllegalTransition("withdraw", str(appeal.state if appeal.ended else command.seen))
     return [AppealWithdrawn(reason=command.reason)]
 
 

@@ -39,8 +39,14 @@ async def case_row(running: Running, appeal_id: str) -> RowMapping:
 
 
 async def case_by_ticket(running: Running, ticket_no: str) -> RowMapping:
-    """The case's row by ticket number. Raises NotYours when there is none."""
-    return await _one(running, select(CASES).where(CASES.c.ticket_no == ticket_no))
+    """The case's row by ticket number; one that was registered a moment ago is waited for. Raises NotYours."""
+    query = select(CASES).where(CASES.c.ticket_no == ticket_no)
+    try:
+        return await _one(running, query)
+    except NotYours:
+        for partition, position in enumerate(await running.log.heads()):
+            await running.views_reached("intake", partition, position)
+        return await _one(running, query)
 
 
 async def _one(running: Running, query: Select[Any]) -> RowMapping:

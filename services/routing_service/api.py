@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field, StringConstraints
-from sqlalchemy import RowMapping, func, or_, select
+from sqlalchemy import RowMapping, false, func, or_, select
 from starlette.responses import JSONResponse, Response
 
 from services.routing_service.directory import read_directory
@@ -204,7 +204,9 @@ def _in_reach(principal: Principal) -> Any:
             return ORDERS.c.state.is_not(None)
         case Reach.DISTRICT:
             return or_(ORDERS.c.cc_district.in_(mine), ORDERS.c.lead_unit.in_(mine))
-        case _:
+        case Reach.OWN:
+            return false()
+        case Reach.UNIT:
             return ORDERS.c.lead_unit.in_([principal.unit_id] if principal.unit_id else [])
 
 

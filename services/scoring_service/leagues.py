@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Select, and_, func, not_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from services.scoring_service.formula import Counts
 from services.scoring_service.policy import Policy
@@ -15,13 +16,15 @@ from shared.contracts.codes import League, Satisfaction
 
 def counted_rounds(policy: Policy, start: datetime, end: datetime) -> Any:
     """The one round of each appeal that the policy counts, for appeals registered in a period."""
-    newest_first = ROUNDS.c.round.desc() if policy.counted_round == "LAST" else ROUNDS.c.round
+    # A round without a valid callback never hides an earlier verdict: not being reachable does not mend a score.
+    in_turn = ROUNDS.c.round.desc() if policy.counted_round == "LAST" else ROUNDS.c.round
+    answered_first = ROUNDS.c.valid.is_(True).desc()
     dropped = select(NOT_COUNTED.c.appeal_id).where(NOT_COUNTED.c.appeal_id == ROUNDS.c.appeal_id).exists()
     return (
         select(ROUNDS)
-        .distinct(ROUNDS.c.appeal_id)
+        .ext(distinct_on(ROUNDS.c.appeal_id))
         .where(ROUNDS.c.registered_at >= start, ROUNDS.c.registered_at < end, ROUNDS.c.dispatched, not_(dropped))
-        .order_by(ROUNDS.c.appeal_id, newest_first)
+        .order_by(ROUNDS.c.appeal_id, answered_first, in_turn)
         .subquery("counted")
     )
 

@@ -18,7 +18,7 @@ from shared.engine.ids import Ids
 from shared.eventlog.canonical import canonical, leaf_hash
 from shared.eventlog.log import Append, Appended, Claim, Entry, Log, Recorded, WrongVersion
 from shared.eventlog.postgres import READ_STREAMS, Connection, append_within
-from shared.eventlog.sealing import Keyring, seal_data
+from shared.eventlog.sealing import Keyring, holds_personal, seal_data
 
 S = TypeVar("S")
 DECISION_ATTEMPTS = 3
@@ -142,6 +142,8 @@ class Executor:
         data = payload.model_dump(mode="json", exclude_none=True)
         if ref:
             seal_data(self.keyring, ref, type_, data, f"{intention.stream}/{event_id}")
+        elif holds_personal(type_, data):
+            raise LookupError(f"{type_} holds personal texts and no key to seal them with was named")
         return Envelope(
             id=event_id,
             source=self.source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -47,6 +48,9 @@ class WrongSetting(Exception):
 
 def read_settings(**overrides: object) -> Settings:
     """The settings of this process. Raises WrongSetting with one line."""
+    known = {f"JIESU_{name}".upper() for name in Settings.model_fields}
+    if unknown := sorted(name for name in os.environ if name.startswith("JIESU_") and name not in known):
+        raise WrongSetting(f"{unknown[0]}: there is no such setting; there are {', '.join(sorted(known))}")
     try:
         return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:

@@ -201,6 +201,12 @@ def unseal_data(keyring: Keyring, type_: str, data: dict[str, Any], place: str) 
     return opened
 
 
+def holds_personal(type_: str, data: dict[str, Any]) -> bool:
+    """Whether any personal field of this payload has a value."""
+    found = (_holder(data, path) for path in personal_paths(type_))
+    return any(holder.get(name) not in (None, []) for holder, name in found)
+
+
 def sealed_refs(type_: str, data: dict[str, Any]) -> set[str]:
     """The subjects whose keys are needed to open this payload."""
     refs: set[str] = set()

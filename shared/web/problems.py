@@ -41,6 +41,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "BODY_TOO_LARGE": (413, "The body is larger than we accept"),
     "UNSUPPORTED_MEDIA_TYPE": (415, "Send application/json in UTF-8"),
     "VALIDATION_FAILED": (422, "Some fields are not acceptable"),
+    "CONTACT_TIME_IMPOSSIBLE": (422, "The contact cannot have been then"),
     "CONTACT_MISSING": (422, "This channel needs a contact"),
     "RAISED_IN_FUTURE": (422, "The appeal cannot have been raised in the future"),
     "IDEMPOTENCY_KEY_REUSED": (422, "This Idempotency-Key was used for another request"),
@@ -127,4 +128,6 @@ def pointer(location: Sequence[str | int]) -> str:
 
 def _message(item: Mapping[str, Any]) -> str:
     """pydantic's sentence, unless it may quote the input (custom validators of ours never do)."""
-    return "unknown field" if item["type"] == "extra_forbidden" else str(item["msg"])[:200]
+    return (
+        "unknown field" if item["type"] == "extra_forbidden" else str(item["msg"]).removeprefix("Value error, ")[:200]
+    )

@@ -162,7 +162,7 @@ async def test_every_step_of_an_appeal_can_be_repeated(city: City) -> None:
         (f"{feedback}/feedback", result, unit),
         (f"{feedback}/feedback", result | {"recipient": "HOTLINE"}, unit),
         (f"{feedback}/callback/attempts", {"outcome": "NO_ANSWER"}, {"role": "CALLBACK_OFFICER"}),
-        (f"{feedback}/callback", {"valid": True, "resolved": True}, {"role": "CALLBACK_OFFICER"}),
+        (f"{feedback}/callback", {"valid": True, "contacted": True, "resolved": True}, {"role": "CALLBACK_OFFICER"}),
     ]
     done: list[tuple[Reply, Callable[[], Any]]] = []
     for path, body, who in steps:

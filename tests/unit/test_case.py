@@ -6,6 +6,7 @@ every pair of state and command.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -137,10 +138,12 @@ def test_trying_to_reach_the_appellant_starts_the_handling_whatever_came_of_it(r
     assert spec.state_after().state is CaseState.HANDLING
 
 
-def test_a_contact_may_be_entered_later_but_not_in_advance() -> None:
-    hour = timedelta(hours=1)
-    given(CASE, *HANDLING).when(contact(AT - hour)).then(contacted(at=AT - hour))
-    given(CASE, *HANDLING).when(contact(AT + hour)).then(contacted(at=AT))
+def test_a_contact_lies_between_the_dispatch_and_now() -> None:
+    minute, hour = timedelta(minutes=1), timedelta(hours=1)
+    given(CASE, *HANDLING).when(replace(contact(AT), at=AT + hour)).then(contacted(at=AT))
+    given(CASE, *HANDLING).when(contact(AT + minute)).then(contacted(at=AT))
+    for impossible in (AT - minute, AT + hour):
+        given(CASE, *HANDLING).when(contact(impossible)).then_refused("CONTACT_TIME_IMPOSSIBLE")
 
 
 def test_progress_reports_never_complete_a_round() -> None:
