@@ -23,7 +23,7 @@ from services.importing import Report, WrongMap, import_file, rows_of
 from services.simulation import invented, simulate
 from services.up import ADDRESS_FILE, CannotStart, a_database, calm_collector, up
 from shared.engine.clock import SystemClock
-from shared.engine.runtime import Service, running_city
+from shared.engine.runtime import Role, Service, running_city
 from shared.engine.secrets import KeyFileMissing, read_secrets
 from shared.engine.settings import Settings, WrongSetting, read_settings
 from shared.engine.telemetry import configure_logging
@@ -136,7 +136,7 @@ def rebuild(
 async def _rebuild(settings: Settings, service: Service, view: str | None) -> None:
     secrets = read_secrets(settings.keys_dir, create=False)
     calm_collector()
-    async with a_database(settings) as url, running_city(SERVICES, url, settings, secrets, jobs=False) as city:
+    async with a_database(settings) as url, running_city(SERVICES, url, settings, secrets, roles={Role.API}) as city:
         for projection in city[service.name].projections:
             if view in {None, projection.view.name}:
                 with _bar() as bar:

@@ -31,7 +31,7 @@ import uvicorn
 
 from services.city import APIS, SERVICES
 from shared.engine.ids import SystemIds
-from shared.engine.runtime import Running, running_city, sqlalchemy_url
+from shared.engine.runtime import Running, running_city
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings
 from shared.eventlog.migrate import migrate_log, migrate_vault, role_of
@@ -274,8 +274,8 @@ async def migrate(url: str, settings: Settings) -> None:
     if version.major < 15:
         raise CannotStart(f"PostgreSQL {version.major} is too old; 15 or newer is needed")
     for service in SERVICES:
-        await migrate_log(sqlalchemy_url(url), service.name, settings.partitions)
-    await migrate_vault(sqlalchemy_url(url), [role_of(service.name) for service in SERVICES])
+        await migrate_log(url, service.name, settings.partitions)
+    await migrate_vault(url, [role_of(service.name) for service in SERVICES])
 
 
 @asynccontextmanager

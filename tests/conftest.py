@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 
+import pytest
 import pytest_asyncio
 
 from tests.support.city import City, a_city
 from tests.support.database import TestServer, test_server
+from tests.support.kafka import any_kafka
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -36,3 +38,10 @@ async def still(new_city: Callable[..., AbstractAsyncContextManager[City]]) -> A
     """A city in which nothing happens by itself."""
     async with new_city(jobs=False) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The bootstrap servers of a real Kafka; skips by name where none can be had."""
+    with any_kafka() as bootstrap:
+        yield bootstrap

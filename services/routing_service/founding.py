@@ -17,14 +17,16 @@ from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 
 DATA = Path(__file__).parent / "data"
+DRAFTED_AND_PUBLISHED = 2
 FOUNDER = Actor("FOUNDING")
 
 
 async def found(running: Running) -> None:
-    """Register every unit, then draft and publish the catalogue; the publication marks that all is done."""
+    """Register every unit, then draft and publish the catalogue; goes on where an earlier start was cut off."""
     catalogue = _read("catalogue.toml")
     version = catalogue["version"]
-    if await running.log.read_stream(CATALOGUE.stream(version)):
+    steps_done = len(await running.log.read_stream(CATALOGUE.stream(version)))
+    if steps_done == DRAFTED_AND_PUBLISHED:
         return
     now = running.clock.now()
     entries = list(units(_read("beijing.toml")))
@@ -32,7 +34,8 @@ async def found(running: Running) -> None:
     await asyncio.gather(*(running.executor.execute(intention) for intention in keep))
     rules = tuple(Rule(**rule) for rule in catalogue["rules"])
     draft = DraftCatalogue(at=now, actor=FOUNDER, version=version, source=catalogue["source"], rules=rules)
-    await running.executor.execute(Intention(CATALOGUE, version, draft))
+    if not steps_done:
+        await running.executor.execute(Intention(CATALOGUE, version, draft))
     effective = datetime.fromisoformat(catalogue["effective_from"])
     publish = PublishCatalogue(at=now, actor=FOUNDER, version=version, effective_from=effective)
     await running.executor.execute(Intention(CATALOGUE, version, publish))

@@ -14,17 +14,20 @@ from shared.engine.runtime import Running
 
 SHIPPED = Path(__file__).parent / "data" / "BJ-HR-2025.json"
 IN_FORCE_FROM = datetime(2025, 1, 1, tzinfo=BEIJING)
+DRAFTED_AND_ACTIVATED = 2
 FOUNDER = Actor("FOUNDING")
 
 
 async def found(running: Running) -> None:
-    """Draft and activate the shipped policy, unless it is already on record."""
+    """Draft and activate the shipped policy, unless that is already on record."""
     document: dict[str, Any] = json.loads(SHIPPED.read_text(encoding="utf-8"))
     version = read_policy(document).version
-    if await running.log.read_stream(POLICY.stream(version)):
+    steps_done = len(await running.log.read_stream(POLICY.stream(version)))
+    if steps_done == DRAFTED_AND_ACTIVATED:
         return
     now = running.clock.now()
     draft = DraftPolicy(at=now, actor=FOUNDER, version=version, document=document)
-    await running.executor.execute(Intention(POLICY, version, draft))
+    if not steps_done:
+        await running.executor.execute(Intention(POLICY, version, draft))
     activate = ActivatePolicy(at=now, actor=FOUNDER, version=version, effective_from=IN_FORCE_FROM)
     await running.executor.execute(Intention(POLICY, version, activate))

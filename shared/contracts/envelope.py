@@ -88,6 +88,7 @@ class Envelope(NamedTuple):
     correlation: str
     causation: str | None
     data: dict[str, Any]
+    traceparent: str | None = None
 
     @property
     def service(self) -> str:
@@ -106,9 +107,8 @@ class Envelope(NamedTuple):
             "correlation": self.correlation,
             "data": self.data,
         }
-        if self.causation is not None:
-            body["causation"] = self.causation
-        return body
+        optional = {"causation": self.causation, "traceparent": self.traceparent}
+        return body | {name: value for name, value in optional.items() if value is not None}
 
 
 def decode_envelope(body: bytes) -> Envelope:
@@ -126,4 +126,5 @@ def decode_envelope(body: bytes) -> Envelope:
         correlation=raw["correlation"],
         causation=raw.get("causation"),
         data=raw["data"],
+        traceparent=raw.get("traceparent"),
     )

@@ -8,7 +8,8 @@ hole (`position > sequence + 1`) stops the consumer instead of being skipped.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ import structlog
 from shared.engine.telemetry import CONSUMED, CONSUMER_STOPPED
 from shared.eventlog.log import LogUnavailable, Recorded, WrongVersion
 from shared.eventlog.postgres import LOST, Connection
-from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, Subscription
+from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, BusUnavailable, Hole, Subscription
 
 LOCK_CURSOR = """
     SELECT sequence FROM cursors WHERE consumer = $1 AND source = $2 AND partition = $3 FOR UPDATE"""
@@ -35,6 +36,7 @@ TRANSIENT = (
     *LOST,
     WrongVersion,
     LogUnavailable,
+    BusUnavailable,
     asyncpg.SerializationError,
     asyncpg.DeadlockDetectedError,
     asyncpg.InsufficientResourcesError,
@@ -48,10 +50,6 @@ log = structlog.get_logger()
 
 def _quiet() -> None:
     """Nobody needs to be told."""
-
-
-class Hole(Exception):
-    """The bus jumped over events that were never seen; nothing more is consumed until an operator has looked."""
 
 
 class Retired(Exception):
@@ -80,10 +78,10 @@ class Consumer:
         try:
             while True:
                 try:
-                    subscription = await self._subscribe()
-                    while True:
-                        await self._until_done(await subscription.next(), subscription)
-                        pause = RETRY_PAUSE_SECONDS
+                    async with self._subscribed() as subscription:
+                        while True:
+                            await self._until_done(await subscription.next(), subscription)
+                            pause = RETRY_PAUSE_SECONDS
                 except TRANSIENT as error:
                     log.debug("again", consumer=self.name, source=self.source, reason=type(error).__name__)
                     pause = await rest(pause)
@@ -97,25 +95,34 @@ class Consumer:
     async def catch_up(self, batch_limit: int) -> int:
         """Consume up to the heads of now and stop; answers with the number of events."""
         goal, count = await self._bus.heads(self.source), 0
-        subscription = await self._subscribe(batch_limit)
-        while any(head > reached for head, reached in zip(goal, await self._reached(), strict=True)):
-            batch = await subscription.next()
-            await self._until_done(batch, subscription)
-            count += len(batch.events)
+        async with self._subscribed(batch_limit, alone=True) as subscription:
+            while await self._short_of(goal):
+                batch = await subscription.next()
+                await self._until_done(batch, subscription)
+                count += len(batch.events)
         return count
 
-    async def _subscribe(self, batch_limit: int = BATCH_LIMIT) -> Subscription:
+    @asynccontextmanager
+    async def _subscribed(self, batch_limit: int = BATCH_LIMIT, alone: bool = False) -> AsyncIterator[Subscription]:
         if self._opens:
             heads = await self._bus.heads(self.source)
             await self._pool.execute(OPEN_CURSORS, self.name, self.source, len(heads))
-        after = dict(enumerate(await self._reached()))
-        if not after:
+        if not await self._reached():
             raise Retired
-        return await self._bus.subscribe(self.name, self.source, after, batch_limit)
+        subscription = await self._bus.subscribe(self.name, self.source, self._reached, batch_limit, alone)
+        try:
+            yield subscription
+        finally:
+            await subscription.close()
 
-    async def _reached(self) -> list[int]:
-        rows = await self._pool.fetch(READ_CURSORS + " ORDER BY partition", self.name, self.source)
-        return [row["sequence"] for row in rows]
+    async def _short_of(self, goal: Sequence[int]) -> bool:
+        reached = await self._reached()
+        return any(head > reached[partition] for partition, head in enumerate(goal))
+
+    async def _reached(self) -> dict[int, int]:
+        """The last position taken in every partition."""
+        rows = await self._pool.fetch(READ_CURSORS, self.name, self.source)
+        return {row["partition"]: row["sequence"] for row in rows}
 
     async def _until_done(self, batch: Batch, subscription: Subscription) -> None:
         pause = RETRY_PAUSE_SECONDS

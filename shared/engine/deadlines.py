@@ -89,7 +89,7 @@ class DeadlineProjection:
                 envelope = event.envelope
                 for change in self._changes(envelope):
                     due = (envelope.subject, change.due_at) if isinstance(change, Deadline) else None
-                    final[event.stream, change.name] = due
+                    final[envelope.stream, change.name] = due
         met = [key for key, value in final.items() if value is None]
         await _remove(connection, met)
         rows = [(*key, *value) for key, value in final.items() if value is not None]

@@ -15,6 +15,7 @@ from shared.contracts.envelope import Envelope, Payload
 from shared.contracts.upcasters import payload_of
 from shared.engine.decider import Command, Decider
 from shared.engine.ids import Ids
+from shared.engine.telemetry import APPEND_SECONDS
 from shared.eventlog.canonical import canonical, leaf_hash
 from shared.eventlog.log import Append, Appended, Claim, Entry, Log, Recorded, WrongVersion
 from shared.eventlog.postgres import READ_STREAMS, Connection, append_within
@@ -81,6 +82,9 @@ class Executor:
     ids: Ids
     _types: dict[type[Payload], str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._append_seconds = APPEND_SECONDS.labels(self.source.rsplit("/", 1)[-1])
+
     async def execute(self, intention: Intention[S], claims: Claims | None = None) -> Decision[S]:
         """Commit what the command comes to. Raises Refused, NotYours, WrongVersion, KeyTaken, LogUnavailable.
 
@@ -94,7 +98,8 @@ class Executor:
             if not append.entries and not append.claims:
                 return decision
             try:
-                appended = await self.log.append(append)
+                with self._append_seconds.time():
+                    appended = await self.log.append(append)
             except WrongVersion:
                 if attempts == 0:
                     raise

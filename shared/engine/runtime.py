@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 import asyncpg
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from shared.contracts.envelope import ServiceName
+from shared.engine.buses import buses, relay
 from shared.engine.clock import Clock, SystemClock
-from shared.engine.consume import Consumer, position_reached
+from shared.engine.consume import RETRY_PAUSE_SECONDS, TRANSIENT, Consumer, Handler, position_reached, rest
+from shared.engine.databases import reading_engine, writing_pool
 from shared.engine.deadlines import DeadlineProjection, Deadlines, Sweeper
 from shared.engine.execute import Executor
+from shared.engine.gauges import watch
 from shared.engine.ids import Ids, SystemIds
 from shared.engine.projections import Projection, View
 from shared.engine.reacting import Reacting, Reactions
 from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
 from shared.eventlog.log import partition_of
-from shared.eventlog.migrate import role_of
 from shared.eventlog.postgres import PostgresLog
 from shared.eventlog.sealing import Keyring, check_master_key
 from shared.eventlog.vault import PostgresVault
 from shared.messaging.bus import Bell, Bus
-from shared.messaging.pglog import PgLogBus
 
 REACT, DEADLINES = "react", "deadlines"
+
+
+class Role(StrEnum):
+    """What a process does for its services. All of them, unless an operator splits them."""
+
+    API = "api"
+    RELAY = "relay"
+    REACT = "react"
+    CLOCK = "clock"
+
+
+EVERY_ROLE = frozenset(Role)
 ANSWERS_KEY = "system:answers"
 """The key that stored idempotent answers are sealed with."""
 READ_POLL_SECONDS = 0.01
@@ -110,6 +124,7 @@ class Running:
         partition = partition_of(subject, self.log.partitions)
         consulted = [p for p in self.projections if p.view.name in self.service.decides_on]
         sources = {*self.service.reactions.sources, *(source for p in consulted for source in p.view.sources)}
+        await asyncio.sleep(self.bus.settle_seconds)
         for source in sorted(sources):
             position = (await self.bus.heads(source))[partition]
             names = [await p.active_consumer() for p in consulted if source in p.view.sources]
@@ -129,21 +144,35 @@ class Running:
             await asyncio.sleep(READ_POLL_SECONDS)
         return True
 
-    def jobs(self) -> Mapping[str, Coroutine[Any, Any, None]]:
-        """Everything that goes on beside answering requests."""
+    def jobs(self, roles: Collection[Role]) -> Mapping[str, Coroutine[Any, Any, None]]:
+        """Everything that these roles do beside answering requests."""
+        jobs: dict[str, Coroutine[Any, Any, None]] = {}
+        if Role.REACT in roles:
+            jobs |= self._consumers()
+            jobs["gauges"] = watch(self.service.name, self.pool, self.bus)
+        if Role.CLOCK in roles and self.service.deadlines is not None:
+            sweeper = Sweeper(self.service.name, self.service.deadlines, self.pool, self.executor, self.clock)
+            jobs["sweeper"] = sweeper.run(self.bell)
+        if Role.RELAY in roles and self.settings.kafka_bootstrap is not None:
+            jobs["relay"] = relay(self.service.name, self.log, self.pool, self.bell, self.settings).run()
+        return jobs
+
+    def _consumers(self) -> dict[str, Coroutine[Any, Any, None]]:
         jobs: dict[str, Coroutine[Any, Any, None]] = {}
         for source in self.service.reactions.sources:
-            handler = Reacting(REACT, source, self.service.reactions, self.executor, self.clock)
-            jobs[f"{REACT}:{source}"] = Consumer(REACT, source, self.bus, self.pool, handler, self.bell.ring).run()
+            jobs[f"{REACT}:{source}"] = self._consumer(REACT, source, self.reacting(source))
         for projection in self.projections:
             jobs[f"view:{projection.view.name}"] = projection.follow()
         if self.service.deadlines is not None:
-            name = self.service.name
-            keep = DeadlineProjection(self.service.deadlines)
-            jobs[DEADLINES] = Consumer(DEADLINES, name, self.bus, self.pool, keep, self.bell.ring).run()
-            sweeper = Sweeper(name, self.service.deadlines, self.pool, self.executor, self.clock)
-            jobs["sweeper"] = sweeper.run(self.bell)
+            jobs[DEADLINES] = self._consumer(DEADLINES, self.service.name, DeadlineProjection(self.service.deadlines))
         return jobs
+
+    def _consumer(self, name: str, source: str, handler: Handler) -> Coroutine[Any, Any, None]:
+        return Consumer(name, source, self.bus, self.pool, handler, self.bell.ring).run()
+
+    def reacting(self, source: str) -> Reacting:
+        """What carries out our reactions to one source."""
+        return Reacting(REACT, source, self.service.reactions, self.executor, self.clock)
 
     async def keep(self, name: str, job: Coroutine[Any, Any, None]) -> None:
         """Run one job; when it must stop, say so where readiness and metrics see it, and let the others go on."""
@@ -162,86 +191,75 @@ async def running_city(
     secrets: Secrets,
     clock: Clock | None = None,
     ids: Ids | None = None,
-    jobs: bool = True,
+    roles: Collection[Role] = EVERY_ROLE,
     through: Callable[[Bus], Bus] = lambda bus: bus,
 ) -> AsyncIterator[dict[str, Running]]:
-    """These services in this process, started in order and stopped in reverse. With jobs=False nothing consumes.
+    """These services in this process, started in order and stopped in reverse. `through` may put another bus before.
 
-    `through` may put another bus before the logs themselves.
+    Raises KeyFileMissing, WrongMasterKey, and what a database or bus that cannot be reached raises.
     """
     clock = clock or SystemClock(settings.time_scale)
     async with AsyncExitStack() as stack:
         bells: dict[str, Bell] = {service.name: Bell() for service in services}
-        pools = {s.name: await stack.enter_async_context(_pool(database_url, s.name, settings)) for s in services}
-        logs: dict[str, PostgresLog] = {
-            s.name: PostgresLog(pools[s.name], settings.partitions, bells[s.name].ring) for s in services
-        }
-        for one in logs.values():
-            await stack.enter_async_context(one.running())
+        pools: dict[str, asyncpg.Pool] = {}
+        logs: dict[str, PostgresLog] = {}
+        for name, bell in bells.items():
+            pools[name] = await stack.enter_async_context(writing_pool(database_url, name, settings.pool_size))
+            logs[name] = PostgresLog(pools[name], settings.partitions, bell.ring)
+            await stack.enter_async_context(logs[name].running())
         if isinstance(clock, SystemClock):
             clock.agree_with(await next(iter(pools.values())).fetchval("SELECT clock_timestamp()"))
-        bus = through(PgLogBus(logs, bells))
+        bus_of = await stack.enter_async_context(buses(settings, database_url, logs, bells, Role.API in roles))
         city: dict[str, Running] = {}
         for service in services:
             name, pool = service.name, pools[service.name]
-            reads = _reading_engine(database_url, name, settings)
+            bus = through(bus_of(name))
+            reads = reading_engine(database_url, name, settings.pool_size)
             stack.push_async_callback(reads.dispose)
             executor = Executor(f"/services/{name}", logs[name], await _keyring(pool, secrets), ids or SystemIds())
             projections = [Projection(view, pool, bus) for view in service.views]
             city[name] = Running(
                 service, settings, secrets, clock, executor, logs[name], pool, reads, bells[name], bus, projections
             )
-        await _start(city, stack, jobs)
+        await _start(city, stack, roles)
         yield city
 
 
-async def _start(city: Mapping[str, Running], stack: AsyncExitStack, jobs: bool) -> None:
+async def _start(city: Mapping[str, Running], stack: AsyncExitStack, roles: Collection[Role]) -> None:
     for running in city.values():
         for projection in running.projections:
-            await projection.ensure()
-    if not jobs:
-        return
-    work = [(running, name, job) for running in city.values() for name, job in running.jobs().items()]
+            await _once_there(projection.ensure)
+    work = [(running, name, job) for running in city.values() for name, job in running.jobs(roles).items()]
     tasks = [asyncio.create_task(running.keep(name, job), name=name) for running, name, job in work]
     stack.push_async_callback(_stop, tasks)
-    for running in city.values():
-        if running.service.founding:
-            await running.service.founding(running)
-            await running.views_settled()
+    if Role.REACT in roles:
+        for running in city.values():
+            if running.service.founding:
+                await _found(running, running.service.founding)
 
 
-def sqlalchemy_url(database_url: str) -> str:
-    """The same database for SQLAlchemy."""
-    return "postgresql+asyncpg://" + database_url.split("://", 1)[1]
+async def _once_there(step: Callable[[], Awaitable[object]]) -> None:
+    """Services start in any order: what is not there yet is waited for."""
+    pause = RETRY_PAUSE_SECONDS
+    while True:
+        try:
+            await step()
+        except TRANSIENT as error:
+            log.warning("waiting", reason=str(error) or type(error).__name__)
+            pause = await rest(pause)
+        else:
+            return
 
 
-def _session(schema: str) -> dict[str, str]:
-    return {"search_path": f'"{schema}"', "role": role_of(schema), "application_name": f"jiesu-{schema}"}
-
-
-def _pool(database_url: str, schema: str, settings: Settings) -> asyncpg.Pool:
-    return asyncpg.create_pool(
-        database_url,
-        min_size=1,
-        max_size=settings.pool_size,
-        command_timeout=60,
-        reset=_nothing_to_reset,
-        server_settings=_session(schema),
-    )
-
-
-def _reading_engine(database_url: str, schema: str, settings: Settings) -> AsyncEngine:
-    """For the views' queries: every statement by itself, never part of a write."""
-    return create_async_engine(
-        sqlalchemy_url(database_url),
-        isolation_level="AUTOCOMMIT",
-        pool_size=settings.pool_size,
-        connect_args={"server_settings": _session(schema)},
-    )
-
-
-async def _nothing_to_reset(_: object) -> None:
-    """Our sessions never change their state, so giving a connection back costs no round trip."""
+async def _found(running: Running, founding: Callable[[Running], Awaitable[None]]) -> None:
+    """One process at a time; the others find that it is done."""
+    async with running.pool.acquire() as connection:
+        await connection.execute("SELECT pg_advisory_lock(hashtext('founding'))")
+        try:
+            await founding(running)
+        finally:
+            await connection.execute("SELECT pg_advisory_unlock(hashtext('founding'))")
+    await running.views_settled()
 
 
 async def _keyring(pool: asyncpg.Pool, secrets: Secrets) -> Keyring:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+KafkaSecurity = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+KafkaMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"]
+SECRETS_DIR = Path("/run/secrets")
 
 
 class Settings(BaseSettings):
-    """What an operator can choose. Policy (limits, weights, calendars) is not here: it is versioned data."""
+    """What an operator can choose. Policy (limits, weights, calendars) is not here: it is versioned data.
+
+    Each is the variable JIESU_<NAME>, or the file /run/secrets/jiesu_<name>.
+    """
 
     model_config = SettingsConfigDict(env_prefix="JIESU_", extra="ignore", frozen=True)
 
@@ -24,13 +31,32 @@ class Settings(BaseSettings):
     log_level: Annotated[str, Field(pattern="^(debug|info|warning|error)$", description="least severe line")] = "info"
     time_scale: Annotated[float, Field(ge=1, le=1_000_000, description="> 1: faster clock, embedded mode only")] = 1.0
     max_body_bytes: Annotated[int, Field(ge=1024, description="largest JSON body in bytes")] = 256 * 1024
+    drain_seconds: Annotated[float, Field(ge=0, le=60, description="from unready to closed, for gateways to see")] = 0
     read_wait_seconds: Annotated[float, Field(ge=0, le=30, description="patience for If-Position and neighbours")] = 2.0
     pool_size: Annotated[int, Field(ge=2, le=100, description="database connections a service writes with")] = 8
+    instance: Annotated[str | None, Field(description="name of this process; keeps its Kafka partitions")] = None
+    kafka_bootstrap: Annotated[str | None, Field(description="host:port,…; unset: services read the logs")] = None
+    kafka_security: Annotated[KafkaSecurity, Field(description="how brokers are spoken to")] = "PLAINTEXT"
+    kafka_mechanism: Annotated[KafkaMechanism, Field(description="of SASL")] = "SCRAM-SHA-512"
+    kafka_username: Annotated[str | None, Field(description="of SASL")] = None
+    kafka_password_file: Annotated[FilePath | None, Field(description="of SASL")] = None
+    kafka_ca_file: Annotated[FilePath | None, Field(description="who signs the brokers' certificates")] = None
+    kafka_cert_file: Annotated[FilePath | None, Field(description="our certificate, for mutual TLS")] = None
+    kafka_key_file: Annotated[FilePath | None, Field(description="its key")] = None
+    kafka_prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$", description="before topic and group names")] = ""
+    kafka_replicas: Annotated[int, Field(ge=1, le=9, description="copies of every topic that is created")] = 1
+    otlp_endpoint: Annotated[str | None, Field(description="URL of an OpenTelemetry collector; unset: none")] = None
 
     @model_validator(mode="after")
     def _only_real_time_in_production(self) -> Self:
         if self.time_scale != 1.0 and self.database_url is not None:
             raise ValueError("JIESU_TIME_SCALE is for the embedded mode; unset JIESU_DATABASE_URL or the scale")
+        return self
+
+    @model_validator(mode="after")
+    def _a_login_where_one_is_needed(self) -> Self:
+        if self.kafka_security.startswith("SASL") and not (self.kafka_username and self.kafka_password_file):
+            raise ValueError("JIESU_KAFKA_SECURITY needs JIESU_KAFKA_USERNAME and JIESU_KAFKA_PASSWORD_FILE")
         return self
 
     @property
@@ -52,7 +78,8 @@ def read_settings(**overrides: object) -> Settings:
     if unknown := sorted(name for name in os.environ if name.startswith("JIESU_") and name not in known):
         raise WrongSetting(f"{unknown[0]}: there is no such setting; there are {', '.join(sorted(known))}")
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+        given: dict[str, Any] = {name: value for name, value in overrides.items() if value is not None}
+        return Settings(_secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None, **given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "JIESU_" + "_".join(str(part) for part in first["loc"]).upper() if first["loc"] else "settings"

@@ -18,6 +18,21 @@ PARKED = Counter(
     "jiesu_parked_events_total", "Events put aside because they could not be handled.", ["consumer", "reason"]
 )
 SKIPPED = Counter("jiesu_unknown_events_total", "Events of a type that this version does not know.", ["consumer"])
+PARKED_NOW = Gauge("jiesu_parked_now", "Events that wait aside at this moment.", ["service", "consumer"])
+FOREIGN = Counter(
+    "jiesu_foreign_records_total", "Records in a topic that our relay did not write; skipped.", ["source", "reason"]
+)
+CONSUMER_LAG = Gauge(
+    "jiesu_consumer_lag_events",
+    "Events of a source that a consumer has not taken yet.",
+    ["service", "consumer", "source"],
+)
+RELAY_LAG = Gauge("jiesu_relay_lag_events", "Events in the log that are not in the topic yet.", ["service"])
+RELAY_AGE = Gauge("jiesu_relay_age_seconds", "How long the topic has been behind the log.", ["service"])
+APPEND_SECONDS = Histogram(
+    "jiesu_append_seconds", "From handing a command's events to the log until they are durable.", ["service"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 5),
+)  # fmt: skip
 DEADLINES_FIRED = Counter("jiesu_deadlines_fired_total", "Deadlines whose command was carried out.", ["service"])
 DEADLINE_LATENESS = Histogram(
     "jiesu_deadline_lateness_seconds", "How long after its due time a deadline fired.", ["service"],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, text
@@ -37,7 +39,9 @@ async def migrate_vault(url: str, roles: list[str]) -> None:
 async def _migrate(
     url: str, schema: str, history: Literal["log", "vault"], grants: list[str], partitions: int | None
 ) -> None:
-    engine = create_async_engine(url, poolclass=NullPool)
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=partial(asyncpg.connect, url), poolclass=NullPool
+    )
     try:
         async with engine.begin() as connection:
             await connection.execute(_ONE_AT_A_TIME)

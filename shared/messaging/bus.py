@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,6 +11,16 @@ from typing import Protocol
 from shared.eventlog.log import Recorded
 
 BATCH_LIMIT = 500
+Reached = Callable[[], Awaitable[Mapping[int, int]]]
+"""Asked for the last position taken in every partition; 0 where none is given. The bus starts after these."""
+
+
+class BusUnavailable(Exception):
+    """The bus cannot be reached now; nothing is lost, and the same may be tried again."""
+
+
+class Hole(Exception):
+    """The bus jumped over events that were never seen; nothing more is consumed until an operator has looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,25 +35,34 @@ class Subscription(Protocol):
     """One consumer's view of one source. Delivers at least once, in order within a partition."""
 
     async def next(self) -> Batch:
-        """The next batch; waits until there is one."""
+        """The next batch; waits until there is one. Raises BusUnavailable or Hole."""
         ...
 
     def rewind(self, partition: int, after: int) -> None:
         """Deliver this partition again from after a position on."""
         ...
 
+    async def close(self) -> None:
+        """Give back what the subscription holds."""
+        ...
+
 
 class Bus(Protocol):
     """Carries the events of the source logs to their readers."""
 
+    settle_seconds: float
+    """How long an event that is stored may be on its way to the bus, as a rule."""
+
     async def subscribe(
-        self, consumer: str, source: str, after: Mapping[int, int], batch_limit: int = BATCH_LIMIT
+        self, consumer: str, source: str, reached: Reached, batch_limit: int = BATCH_LIMIT, alone: bool = False
     ) -> Subscription:
-        """Start after the given positions (0 where none is given); batches hold at most `batch_limit` events."""
+        """Batches hold at most `batch_limit` events. Processes that subscribe under the same name may be given
+        different partitions; with `alone` the subscription gets all of them, whoever else reads.
+        """
         ...
 
     async def heads(self, source: str) -> list[int]:
-        """The last position of every partition of a source, as the bus knows it."""
+        """The last position of every partition of a source, as the bus knows it. Raises BusUnavailable."""
         ...
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from shared.eventlog.log import Recorded
-from shared.messaging.bus import BATCH_LIMIT, Batch, Bell
+from shared.messaging.bus import BATCH_LIMIT, Batch, Bell, Reached
 
 POLL_SECONDS = 0.25
 
@@ -29,14 +29,17 @@ class Readable(Protocol):
 class PgLogBus:
     """Follows logs that this process can read."""
 
-    def __init__(self, logs: Mapping[str, Readable], bells: Mapping[str, Bell]) -> None:
-        self._logs = logs
-        self._bells = bells
+    settle_seconds = 0.0
+
+    def __init__(
+        self, logs: Mapping[str, Readable], bells: Mapping[str, Bell], poll_seconds: float = POLL_SECONDS
+    ) -> None:
+        self._logs, self._bells, self._poll = logs, bells, poll_seconds
 
     async def subscribe(
-        self, consumer: str, source: str, after: Mapping[int, int], batch_limit: int = BATCH_LIMIT
+        self, consumer: str, source: str, reached: Reached, batch_limit: int = BATCH_LIMIT, alone: bool = False
     ) -> PgLogSubscription:
-        return PgLogSubscription(self._logs[source], self._bells[source], after, batch_limit)
+        return PgLogSubscription(self._logs[source], self._bells[source], await reached(), batch_limit, self._poll)
 
     async def heads(self, source: str) -> list[int]:
         return await self._logs[source].heads()
@@ -45,10 +48,11 @@ class PgLogBus:
 class PgLogSubscription:
     """Goes round the partitions that have something new, a batch at a time, so that none starves."""
 
-    def __init__(self, log: Readable, bell: Bell, after: Mapping[int, int], batch_limit: int) -> None:
-        self._log = log
-        self._bell = bell
-        self._limit = batch_limit
+    def __init__(
+        self, log: Readable, bell: Bell, after: Mapping[int, int], batch_limit: int, poll_seconds: float
+    ) -> None:
+        self._log, self._bell = log, bell
+        self._limit, self._poll = batch_limit, poll_seconds
         self._after = [after.get(partition, 0) for partition in range(log.partitions)]
         self._heads = [0] * log.partitions
         self._turn = 0
@@ -63,11 +67,15 @@ class PgLogSubscription:
             rung = self._bell.next_ring()
             heads = await self._log.heads()
             if heads == self._heads:
-                await self._bell.wait(POLL_SECONDS, rung)
+                await self._bell.wait(self._poll, rung)
             self._heads = heads
 
     def rewind(self, partition: int, after: int) -> None:
         self._after[partition] = after
+
+    async def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead[2].cancel()
 
     async def _fetch(self, partition: int) -> Batch:
         """A batch; while the caller is busy with a full one the next is read ahead."""

@@ -12,7 +12,7 @@ from services.intake_service.views import Cases, Story
 from services.up import calm_collector
 from shared.engine.execute import Intention
 from shared.engine.projections import Projection
-from shared.engine.runtime import Running, running_city
+from shared.engine.runtime import Role, Running, running_city
 from shared.engine.settings import Settings
 from shared.eventlog.log import Append
 from tests.support.city import SECRETS
@@ -50,7 +50,7 @@ async def fill(city: dict[str, Running], lives: int) -> None:
 async def rebuild_rates(url: str, settings: Settings) -> dict[str, float]:
     """Events per second into a fresh generation of the case view and of the story."""
     calm_collector()
-    async with running_city(SERVICES, url, settings, SECRETS, jobs=False) as city:
+    async with running_city(SERVICES, url, settings, SECRETS, roles={Role.API}) as city:
         await fill(city, EVENTS // PER_LIFE)
         intake = city["intake"]
         rates: dict[str, float] = {}

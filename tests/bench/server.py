@@ -24,7 +24,7 @@ from services.city import APIS, SERVICES
 from services.intake_service.registration import AppealBody
 from services.up import _Server, calm_collector, database
 from shared.engine.ids import SystemIds
-from shared.engine.runtime import Running, running_city
+from shared.engine.runtime import EVERY_ROLE, Role, Running, running_city
 from shared.engine.settings import Settings
 from shared.engine.telemetry import configure_logging
 from shared.web.app import Face, create_app, create_city
@@ -66,7 +66,11 @@ async def prepared(settings: Settings) -> AsyncIterator[str]:
 
 async def main(home: Path, jobs: bool) -> None:
     settings = Settings(home=home)
-    async with prepared(settings) as url, running_city(SERVICES, url, settings, SECRETS, jobs=jobs) as city:
+    roles = EVERY_ROLE if jobs else {Role.API}
+    async with (
+        prepared(settings) as url,
+        running_city(SERVICES, url, settings, SECRETS, roles=roles) as city,
+    ):
         tokens = Tokens(SECRETS.token, city["intake"].clock)
         apps = {name: create_app(APIS[name], running, tokens) for name, running in city.items()}
         intake = apps["intake"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 
-from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, Subscription
+from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, Reached, Subscription
 
 
 class TiresomeBus:
@@ -14,11 +13,12 @@ class TiresomeBus:
     def __init__(self, bus: Bus, seed: int) -> None:
         self._bus, self._chance = bus, random.Random(seed)
         self.repeats = 0
+        self.settle_seconds = bus.settle_seconds
 
     async def subscribe(
-        self, consumer: str, source: str, after: Mapping[int, int], batch_limit: int = BATCH_LIMIT
+        self, consumer: str, source: str, reached: Reached, batch_limit: int = BATCH_LIMIT, alone: bool = False
     ) -> Subscription:
-        return _Tiresome(await self._bus.subscribe(consumer, source, after, batch_limit), self._chance, self)
+        return _Tiresome(await self._bus.subscribe(consumer, source, reached, batch_limit, alone), self._chance, self)
 
     async def heads(self, source: str) -> list[int]:
         return await self._bus.heads(source)
@@ -43,3 +43,6 @@ class _Tiresome:
 
     def rewind(self, partition: int, after: int) -> None:
         self._inner.rewind(partition, after)
+
+    async def close(self) -> None:
+        await self._inner.close()

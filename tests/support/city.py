@@ -19,7 +19,7 @@ from services.up import _Server
 from shared.contracts.envelope import BEIJING
 from shared.engine.clock import ManualClock
 from shared.engine.ids import SystemIds
-from shared.engine.runtime import Running, running_city
+from shared.engine.runtime import EVERY_ROLE, Role, Running, running_city
 from shared.engine.secrets import Secrets
 from shared.messaging.bus import Bus
 from shared.web.app import create_app, create_city
@@ -161,10 +161,17 @@ async def a_city(
 ) -> AsyncIterator[City]:
     """Four services over a fresh database, listening on a free port of loopback."""
     clock = ManualClock(START)
+    roles = EVERY_ROLE if jobs else {Role.API}
     async with (
         server.fresh() as database,
         running_city(
-            SERVICES, database, server.settings(**settings), SECRETS, clock, jobs=jobs, through=through
+            SERVICES,
+            database,
+            server.settings(**settings),
+            SECRETS,
+            clock,
+            roles=roles,
+            through=through,
         ) as running,
     ):
         tokens = Tokens(SECRETS.token, clock)

@@ -1,0 +1,308 @@
+"""The bus of a city: Apache Kafka. The only file that knows aiokafka.
+
+Log partition i is Kafka partition i, in order, so a consumer knows which position comes next: a lower one is a repeat,
+a higher one means searching for what is missing. Cursor rows are the truth about what was consumed; Kafka's committed
+offsets are written for an operator's tools and used as hints only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from shared.eventlog.log import Recorded
+from shared.messaging.brokers import KafkaOptions, Topic
+from shared.messaging.bus import BATCH_LIMIT, Batch, BusUnavailable, Reached
+from shared.messaging.cloudevents import Foreign, from_message, to_message
+from shared.messaging.ends import Peek, Place
+from shared.messaging.sequence import Ordered
+
+LARGEST_RECORD = 2 * 1024 * 1024
+PRODUCER_BATCH = 512 * 1024
+FETCH_BYTES = 4 * 1024 * 1024
+POLL_MS = 500
+HINT_SECONDS = 1.0
+CREATED_SECONDS = 0.05
+SETTLE_SECONDS = 0.05
+
+Noted = Callable[[str, str], None]
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except (KafkaError, OSError) as error:
+        raise BusUnavailable(f"Kafka: {type(error).__name__}") from error
+
+
+class KafkaBus:
+    """Reads the topics of other services on behalf of one service. Close it with `close()`."""
+
+    settle_seconds = SETTLE_SECONDS
+
+    def __init__(self, options: KafkaOptions, service: str, on_foreign: Noted) -> None:
+        self._options, self._service, self._on_foreign = options, service, on_foreign
+        self._peeks: dict[str, Peek] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def subscribe(
+        self, consumer: str, source: str, reached: Reached, batch_limit: int = BATCH_LIMIT, alone: bool = False
+    ) -> KafkaSubscription:
+        topic = self._options.topic(source)
+        group = {} if alone else self._options.membership(f"{self._service}.{consumer}.{source}")
+        async with _translated():
+            partitions = await _partitions(self._options, topic)
+            client = AIOKafkaConsumer(
+                **self._options.client(),
+                **group,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                max_partition_fetch_bytes=FETCH_BYTES,
+            )
+            subscription = KafkaSubscription(client, source, topic, partitions, reached, batch_limit, self._on_foreign)
+            try:
+                await client.start()
+                await subscription.open(alone)
+            except BaseException:
+                await client.stop()
+                raise
+        return subscription
+
+    async def heads(self, source: str) -> list[int]:
+        async with self._one_at_a_time, _translated():
+            if source not in self._peeks:
+                self._peeks[source] = await peek(self._options, source)
+            places = await self._peeks[source].places()
+        return [place.position for place in places]
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        for one in self._peeks.values():
+            await one.close()
+
+
+class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
+    """One consumer's view of one topic.
+
+    The client fetches ahead by a bounded number of bytes and stops fetching a partition while we are busy with it; its
+    heartbeat goes on, so a slow database does not cost us the partition.
+    """
+
+    def __init__(
+        self,
+        client: AIOKafkaConsumer,
+        source: str,
+        topic: str,
+        partitions: int,
+        reached: Reached,
+        batch_limit: int,
+        on_foreign: Noted,
+    ) -> None:
+        self._client, self._source, self._topic, self._partitions = client, source, topic, partitions
+        self._reached, self._limit, self._on_foreign = reached, batch_limit, on_foreign
+        self._sequence = Ordered(self._topic)
+        self._begins: dict[Any, int] = {}
+        self._ready: deque[Batch] = deque()
+        self._done: dict[Any, int] = {}
+        self._hinted = 0.0
+        self._failed: Exception | None = None
+
+    async def open(self, alone: bool) -> None:
+        """Begin to read: all partitions, or those that the group gives us."""
+        if alone:
+            places = [TopicPartition(self._topic, number) for number in range(self._partitions)]
+            self._client.assign(places)
+            await self._begin(places)
+        else:
+            self._client.subscribe([self._topic], listener=self)
+
+    async def next(self) -> Batch:
+        async with _translated():
+            await self._hint()
+            while not self._ready:
+                if self._failed is not None:
+                    raise self._failed
+                fetched = await self._client.getmany(timeout_ms=POLL_MS, max_records=self._limit)
+                for place, records in fetched.items():
+                    self._take(place, records)
+                self._sequence.give_up(asyncio.get_running_loop().time())
+        return self._ready.popleft()
+
+    def _take(self, place: Any, records: Sequence[Any]) -> None:
+        now = asyncio.get_running_loop().time()
+        events, missing_after = self._sequence.take(place.partition, self._events(place, records), now)
+        if events:
+            self._ready.append(Batch(place.partition, events))
+        if missing_after is None:
+            self._done[place] = records[-1].offset + 1
+        else:
+            self._seek(place, missing_after)
+
+    def rewind(self, partition: int, after: int) -> None:
+        self._ready = deque(batch for batch in self._ready if batch.partition != partition)
+        self._sequence.begin(partition, after)
+        self._seek(TopicPartition(self._topic, partition), after)
+
+    async def close(self) -> None:
+        with suppress(KafkaError, OSError):
+            await self._client.stop()
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        """Another process goes on with these; what was fetched ahead is theirs to fetch."""
+        gone = {place.partition for place in revoked}
+        self._ready = deque(batch for batch in self._ready if batch.partition not in gone)
+        self._done = {place: offset for place, offset in self._done.items() if place.partition not in gone}
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        """Go on where the cursor rows say, whatever the group has committed."""
+        try:
+            await self._begin(list(assigned))
+        except Exception as error:  # it would be lost in the client: next() raises it
+            self._failed = error
+
+    async def _begin(self, places: Sequence[Any]) -> None:
+        reached = await self._reached()
+        self._begins = await self._client.beginning_offsets(places) if places else {}
+        for place in places:
+            after = reached.get(place.partition, 0)
+            self._sequence.begin(place.partition, after)
+            self._seek(place, after)
+
+    def _seek(self, place: Any, after: int) -> None:
+        """Position p is never before offset p - 1: repeats and strangers only push it back."""
+        self._client.seek(place, max(self._begins.get(place, 0), after))
+
+    def _events(self, place: Any, records: Sequence[Any]) -> Iterator[Recorded]:
+        for record in records:
+            headers = dict(record.headers)
+            try:
+                yield from_message(self._source, place.partition, self._partitions, record.key, record.value, headers)
+            except Foreign as foreign:
+                self._on_foreign(self._source, str(foreign))
+
+    async def _hint(self) -> None:
+        """Tell the group, once in a while, how far we are."""
+        now = asyncio.get_running_loop().time()
+        if self._done and now - self._hinted > HINT_SECONDS and not self._ready:
+            self._hinted, done = now, self._done
+            self._done = {}
+            with suppress(KafkaError):
+                await self._client.commit(done)
+
+
+async def peek(options: KafkaOptions, source: str) -> Peek:
+    """Open one. Raises KafkaError."""
+    topic = options.topic(source)
+    partitions = await _partitions(options, topic)
+    client = AIOKafkaConsumer(**options.client(), enable_auto_commit=False, auto_offset_reset="earliest")
+    try:
+        await client.start()
+        return Peek(client, source, [TopicPartition(topic, number) for number in range(partitions)])
+    except BaseException:
+        await client.stop()
+        raise
+
+
+class KafkaPublisher:
+    """Writes one service's topic: idempotent, acknowledged by all replicas, each partition in order."""
+
+    def __init__(self, producer: AIOKafkaProducer, ends: Peek, topic: str) -> None:
+        self._producer, self._ends, self._topic = producer, ends, topic
+
+    async def places(self) -> list[Place]:
+        """Where every partition ends. Raises BusUnavailable."""
+        async with _translated():
+            return await self._ends.places()
+
+    async def publish(self, partition: int, events: Sequence[Recorded]) -> int:
+        """Write consecutive events; answers with the offset of the first. May fail halfway: BusUnavailable."""
+        async with _translated():
+            sent = []
+            batch = self._producer.create_batch()
+            for message in map(to_message, events):
+                while not _added(batch, message):
+                    sent.append(await self._producer.send_batch(batch, self._topic, partition=partition))
+                    batch = self._producer.create_batch()
+            sent.append(await self._producer.send_batch(batch, self._topic, partition=partition))
+            done = await asyncio.gather(*sent)
+        return int(done[0].offset)
+
+
+def _added(batch: Any, message: Any) -> bool:
+    added = batch.append(key=message.key, value=message.value, timestamp=message.timestamp_ms, headers=message.headers)
+    return added is not None
+
+
+@asynccontextmanager
+async def publishing(options: KafkaOptions, service: str) -> AsyncIterator[KafkaPublisher]:
+    """A publisher for one service's topic. Raises BusUnavailable."""
+    async with _translated():
+        ends = await peek(options, service)
+        producer = AIOKafkaProducer(
+            **options.client(),
+            enable_idempotence=True,
+            acks="all",
+            max_batch_size=PRODUCER_BATCH,
+            max_request_size=LARGEST_RECORD,
+            request_timeout_ms=10_000,
+        )
+        try:
+            await producer.start()
+        except BaseException:
+            await ends.close()
+            await producer.stop()
+            raise
+    try:
+        yield KafkaPublisher(producer, ends, options.topic(service))
+    finally:
+        await ends.close()
+        with suppress(KafkaError, OSError):
+            await producer.stop()
+
+
+async def create_topics(options: KafkaOptions, topics: Sequence[Topic]) -> list[str]:
+    """Create those that are missing; answers with their names. Raises BusUnavailable."""
+    async with _translated(), _admin(options) as admin:
+        have = set(await admin.list_topics())
+        missing = [topic for topic in topics if topic.name not in have]
+        wanted = [NewTopic(one.name, one.partitions, one.replicas, topic_configs=dict(one.settings)) for one in missing]
+        answer = await admin.create_topics(wanted)
+        for name, code, *_ in answer.topic_errors:
+            if code not in {0, TopicAlreadyExistsError.errno}:
+                raise BusUnavailable(f"Kafka refuses to create {name} ({for_code(code).__name__})")
+        while not {topic.name for topic in missing} <= set(await admin.list_topics()):  # noqa: ASYNC110
+            await asyncio.sleep(CREATED_SECONDS)
+        return [topic.name for topic in missing]
+
+
+async def partition_counts(options: KafkaOptions, names: Sequence[str]) -> dict[str, int]:
+    """How many partitions these topics have; those that are not there are left out. Raises BusUnavailable."""
+    async with _translated(), _admin(options) as admin:
+        found = await admin.describe_topics(list(names))
+        return {one["topic"]: len(one["partitions"]) for one in found if one["partitions"]}
+
+
+async def _partitions(options: KafkaOptions, topic: str) -> int:
+    """Of a topic that must be there. Raises BusUnavailable."""
+    counts = await partition_counts(options, [topic])
+    if topic not in counts:
+        raise BusUnavailable(f"Kafka has no topic {topic}: run `jiesu topics`")
+    return counts[topic]
+
+
+@asynccontextmanager
+async def _admin(options: KafkaOptions) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**options.client())
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()

@@ -1,0 +1,78 @@
+"""A real Kafka for the tests: the one that JIESU_KAFKA_BOOTSTRAP names, or a broker of our own as a Java process."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from deploy.kafka.broker import Cluster, cluster, what_is_missing
+from shared.messaging.brokers import KafkaOptions, Topic
+from shared.messaging.bus import Bell
+from shared.messaging.kafka import create_topics, publishing
+from shared.messaging.pglog import Readable
+from shared.messaging.relay import Relay
+from tests.support.database import PARTITIONS
+from tests.support.running import job
+
+SERVICES = ("intake", "routing", "feedback", "scoring")
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def own_cluster(size: int = 1, **properties: str) -> Iterator[Cluster]:
+    """Brokers of the test's own, to be killed and paused; skipped by name where Java or Maven is missing."""
+    if (missing := what_is_missing()) is not None:
+        if os.environ.get("REQUIRE_KAFKA"):
+            pytest.fail(missing)
+        pytest.skip(f"real Kafka: {missing}")
+    folder = Path(tempfile.mkdtemp(prefix="jiesu-kafka-", dir="/tmp"))
+    try:
+        with cluster(folder, size, **properties) as made:
+            yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def any_kafka() -> Iterator[str]:
+    """The bootstrap servers of a Kafka that tests share."""
+    if bootstrap := os.environ.get("JIESU_KAFKA_BOOTSTRAP"):
+        yield bootstrap
+        return
+    with own_cluster() as made:
+        yield made.bootstrap
+
+
+async def fresh_topics(bootstrap: str, partitions: int = PARTITIONS) -> KafkaOptions:
+    """Topics that no other test uses."""
+    options = KafkaOptions(bootstrap, prefix=f"t{os.getpid()}-{next(_numbers)}.")
+    await make_topics(options, partitions)
+    return options
+
+
+async def make_topics(options: KafkaOptions, partitions: int = PARTITIONS) -> None:
+    await create_topics(options, [Topic(options.topic(name), partitions, 1, {}) for name in SERVICES])
+
+
+@asynccontextmanager
+async def relaying(
+    options: KafkaOptions, service: str, log: Readable, pool: asyncpg.Pool, bell: Bell
+) -> AsyncIterator[Callable[[], int]]:
+    """A relay that publishes this log for as long as the block runs; gives its lag in events."""
+    behind = 0
+
+    def note(lag: object) -> None:
+        nonlocal behind
+        behind = lag.events  # type: ignore[attr-defined]
+
+    relay = Relay(service, log, pool, bell, lambda: publishing(options, service), note, print)
+    async with job(relay.run()):
+        yield lambda: behind
