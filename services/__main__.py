@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 import aiohttp
 import typer
-import uvloop
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from services.city import SERVICES
+from services.addresses import addresses, everywhere
 from services.importing import Report, WrongMap, import_file, rows_of
+from services.operations import app as operations
+from services.screen import bar, run, screen
+from services.serving import CannotStart
 from services.simulation import invented, simulate
-from services.up import ADDRESS_FILE, CannotStart, a_database, calm_collector, up
+from services.split import up_split
+from services.up import up
 from shared.engine.clock import SystemClock
-from shared.engine.runtime import Role, Service, running_city
 from shared.engine.secrets import KeyFileMissing, read_secrets
 from shared.engine.settings import Settings, WrongSetting, read_settings
 from shared.engine.telemetry import configure_logging
@@ -35,8 +35,7 @@ app = typer.Typer(
     help="Jiesu (接诉即办): the open record of a city's promises.", no_args_is_help=True, add_completion=False,
     pretty_exceptions_enable=False,
 )  # fmt: skip
-screen = Console(stderr=True, highlight=False)
-R = TypeVar("R")
+app.add_typer(operations)
 TOKEN_SECONDS = 24 * 3600
 SHOWN_REFUSALS = 10
 SAMPLE_UNITS = {
@@ -54,11 +53,15 @@ SAMPLE_UNITS = {
 def up_command(
     port: Annotated[int | None, typer.Option(help="port of the gateway [default: JIESU_PORT or 8000]")] = None,
     time_scale: Annotated[float | None, typer.Option(help="run the clock so many times faster (demonstration)")] = None,
+    split: Annotated[bool, typer.Option("--split", help="a process per service, on ports 8001 to 8004")] = False,
 ) -> None:
     """Start the whole city on this machine: PostgreSQL, four services, one port."""
     settings = read_settings(port=port, time_scale=time_scale)
     configure_logging(settings.log_level)
-    _run(up(settings, lambda tokens: _first_screen(settings, tokens)))
+    if split and settings.time_scale != 1.0:
+        raise CannotStart("--split runs in real time; leave --time-scale out")
+    start = up_split if split else up
+    run(start(settings, partial(_first_screen, settings, split)))
 
 
 @app.command()
@@ -86,11 +89,11 @@ def import_command(
 ) -> None:
     """Register every row of a file as an appeal; run it again to go on, rows on record are recognised."""
     settings = read_settings()
-    with _bar() as bar:
-        task = bar.add_task("importing", total=sum(1 for _ in rows_of(file, map_file)))
-        progress = partial(_note_import, bar, task)
-        work = import_file(url or _url(settings), _token_for(settings)("AGENT", None), file, map_file, progress)
-        report = _run(work)
+    with bar() as progress_bar:
+        task = progress_bar.add_task("importing", total=sum(1 for _ in rows_of(file, map_file)))
+        progress = partial(_note_import, progress_bar, task)
+        work = import_file(addresses(settings, url), _token_for(settings)("AGENT", None), file, map_file, progress)
+        report = run(work)
     for number, reason in report.refused[:SHOWN_REFUSALS]:
         screen.print(f"  row {number}: {escape(reason)}")
     screen.print("  " + " · ".join(f"{name} {count}" for name, count in sorted(report.outcomes.items())))
@@ -110,39 +113,15 @@ def simulate_command(
     bodies = invented(lives, random.Random(seed))
     if from_file is not None:
         bodies = [body for _, body in rows_of(from_file, None)][:lives]
-    with _bar() as bar:
+    with bar() as progress_bar:
         tasks: dict[str, TaskID] = {}
-        progress = partial(_note_step, bar, tasks)
-        work = simulate(url or _url(settings), _token_for(settings), None if open_cases else bodies, seed, progress)
-        tally = _run(work)
+        progress = partial(_note_step, progress_bar, tasks)
+        work = simulate(addresses(settings, url), _token_for(settings), None if open_cases else bodies, seed, progress)
+        tally = run(work)
     screen.print("  " + " · ".join(f"{state} {count}" for state, count in tally.ended.most_common()))
     for failure, count in tally.failures.most_common(SHOWN_REFUSALS):
         screen.print(f"  [red]{count} × {escape(failure)}[/]")
     raise typer.Exit(1 if tally.failures else 0)
-
-
-@app.command()
-def rebuild(
-    service: Annotated[str, typer.Argument(help="intake, routing, feedback or scoring")],
-    view: Annotated[str | None, typer.Argument(help="one view [default: all of the service]")] = None,
-) -> None:
-    """Fold a service's views anew from the log, beside the live ones, and swap. The city may be running or not."""
-    known = next((one for one in SERVICES if one.name == service), None)
-    if known is None or (view and view not in {one.name for one in known.views}):
-        raise CannotStart("there is no such service or view; see jiesu rebuild --help")
-    _run(_rebuild(read_settings(), known, view))
-
-
-async def _rebuild(settings: Settings, service: Service, view: str | None) -> None:
-    secrets = read_secrets(settings.keys_dir, create=False)
-    calm_collector()
-    async with a_database(settings) as url, running_city(SERVICES, url, settings, secrets, roles={Role.API}) as city:
-        for projection in city[service.name].projections:
-            if view in {None, projection.view.name}:
-                with _bar() as bar:
-                    heads = [sum(await city[source].log.heads()) for source in projection.view.sources]
-                    task = bar.add_task(projection.view.name, total=sum(heads))
-                    await projection.rebuild(partial(bar.advance, task))
 
 
 def _note_import(bar: Progress, task: TaskID, report: Report) -> None:
@@ -155,26 +134,15 @@ def _note_step(bar: Progress, tasks: dict[str, TaskID], what: str, done: int, to
     bar.update(tasks[what], completed=done)
 
 
-def _bar() -> Progress:
-    columns = (TextColumn("  {task.description:12}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=screen)
-
-
-def _url(settings: Settings) -> str:
-    """Where the city of this home answers."""
-    address = settings.home / ADDRESS_FILE
-    return address.read_text() if address.exists() else f"http://{settings.host}:{settings.port}"
-
-
 def _token_for(settings: Settings) -> Callable[[str, str | None], str]:
     """Issues tokens of the embedded mode for whoever is to act."""
     tokens = Tokens(read_secrets(settings.keys_dir, create=False).token, SystemClock())
     return lambda role, unit: tokens.issue(role, f"{role.lower()}@{unit or 'city'}", TOKEN_SECONDS * 3650, unit)
 
 
-def _first_screen(settings: Settings, tokens: Tokens) -> None:
+def _first_screen(settings: Settings, split: bool, tokens: Tokens) -> None:
     """What to do next."""
-    base = f"http://{settings.host}:{settings.port}"
+    bases = everywhere(settings, split)
     folder = (settings.home / "tokens").resolve()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     roles = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
@@ -191,7 +159,7 @@ def _first_screen(settings: Settings, tokens: Tokens) -> None:
         ("feedback", "两种反馈"),
         ("scoring", "三率考核"),
     ):
-        screen.print(f"  {what}  {base}/{name}/docs")
+        screen.print(f"  {what}  {bases[name]}/{name}/docs")
     screen.print(
         "\n[bold]A token per role[/], valid 30 days, in these files (or: jiesu token --role ROLE --unit UNIT):"
     )
@@ -202,7 +170,7 @@ def _first_screen(settings: Settings, tokens: Tokens) -> None:
     )
     screen.print("\n[bold]Register an appeal[/] (paste as it is):\n")
     screen.out(
-        f"curl -s {base}/intake/v1/appeals -H 'Content-Type: application/json' \\\n"
+        f"curl -s {bases['intake']}/intake/v1/appeals -H 'Content-Type: application/json' \\\n"
         f"  -H \"Authorization: Bearer $(cat {_short(folder)}/AGENT)\" \\\n  -d '{appeal}'\n"
     )
     screen.print("[bold]Then[/]  jiesu simulate --lives 100   ·   jiesu import FILE.csv   ·   jiesu --help\n")
@@ -212,11 +180,6 @@ def _short(file: Path) -> str:
     """Relative to where the user stands, when that is shorter."""
     here = Path.cwd()
     return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
-
-
-def _run(work: Coroutine[Any, Any, R]) -> R:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 def main() -> None:

@@ -20,3 +20,6 @@ APIS: dict[str, Api] = {
     "feedback": feedback_api.API,
     "scoring": scoring_api.API,
 }
+
+PORTS: dict[str, int] = {service.name: 8001 + number for number, service in enumerate(SERVICES)}
+"""Where each service listens when it is a process of its own."""

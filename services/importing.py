@@ -17,6 +17,8 @@ from typing import Any
 
 import aiohttp
 
+from services.addresses import Addresses
+
 CONCURRENCY = 32
 ATTEMPTS = 5
 RETRY_SECONDS = 0.5
@@ -105,7 +107,7 @@ def rows_of(file: Path, map_file: Path | None) -> Iterator[tuple[int, dict[str, 
 
 
 async def import_file(
-    url: str, token: str, file: Path, map_file: Path | None, progress: Callable[[Report], None]
+    at: Addresses, token: str, file: Path, map_file: Path | None, progress: Callable[[Report], None]
 ) -> Report:
     """Register every row; `progress` is called after each. Ctrl-C is safe: run it again to go on."""
     report, slots = Report(), asyncio.Semaphore(CONCURRENCY)
@@ -113,7 +115,7 @@ async def import_file(
     async with aiohttp.ClientSession(headers=headers) as http, asyncio.TaskGroup() as group:
         for number, body in rows_of(file, map_file):
             await slots.acquire()
-            group.create_task(_row(http, f"{url}/intake/v1/appeals", number, body, report, slots, progress))
+            group.create_task(_row(http, at("/intake/v1/appeals"), number, body, report, slots, progress))
     return report
 
 

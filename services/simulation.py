@@ -15,6 +15,8 @@ from typing import Any
 
 import aiohttp
 
+from services.addresses import Addresses
+
 CONCURRENCY = 48
 LOOK_AGAIN_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0
@@ -55,8 +57,8 @@ class Refusal(Exception):
 class Actors:
     """Sends requests as whoever is to act."""
 
-    def __init__(self, url: str, token_for: Callable[[str, str | None], str], http: aiohttp.ClientSession) -> None:
-        self._url, self._token_for, self._http = url, token_for, http
+    def __init__(self, at: Addresses, token_for: Callable[[str, str | None], str], http: aiohttp.ClientSession) -> None:
+        self._at, self._token_for, self._http = at, token_for, http
         self._tokens: dict[tuple[str, str | None], str] = {}
 
     async def ask(self, method: str, path: str, role: str, unit: str | None = None, json: Any = None) -> Any:
@@ -64,7 +66,7 @@ class Actors:
         token = self._tokens.setdefault((role, unit), self._tokens.get((role, unit)) or self._token_for(role, unit))
         headers = {"Authorization": f"Bearer {token}"}
         while True:
-            async with self._http.request(method, self._url + path, json=json, headers=headers) as response:
+            async with self._http.request(method, self._at(path), json=json, headers=headers) as response:
                 body = await response.json(content_type=None)
                 if response.status < 300:
                     return body
@@ -214,7 +216,7 @@ def invented(count: int, chance: random.Random) -> list[dict[str, Any]]:
 
 
 async def simulate(
-    url: str,
+    at: Addresses,
     token_for: Callable[[str, str | None], str],
     bodies: Sequence[dict[str, Any]] | None,
     seed: int,
@@ -223,7 +225,7 @@ async def simulate(
     """Register these appeals (None: take all that are open) and live each to its end."""
     tally = Tally()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY)) as http:
-        actors = Actors(url, token_for, http)
+        actors = Actors(at, token_for, http)
         ready = await actors.ask("GET", "/intake/health/ready", "AUDITOR")
         if bodies is None:
             appeals = [appeal_id async for appeal_id in actors.open_cases()]

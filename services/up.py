@@ -6,16 +6,13 @@ when we are root, reachable through a private socket only, with every durability
 
 from __future__ import annotations
 
-import asyncio
 import ctypes
 import fcntl
-import gc
 import importlib.util
 import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,30 +24,21 @@ from pathlib import Path
 from typing import IO, Any
 
 import asyncpg
-import uvicorn
 
-from services.city import APIS, SERVICES
-from shared.engine.ids import SystemIds
-from shared.engine.runtime import Running, running_city
+from services.addresses import write_addresses
+from services.city import SERVICES
+from services.serving import CannotStart, listening, serve
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings
 from shared.eventlog.migrate import migrate_log, migrate_vault, role_of
-from shared.web.app import create_app, create_city
 from shared.web.identity import Tokens
 
 DATABASE = "jiesu"
 ENOUGH_SPACE = 256 * 1024 * 1024
 START_SECONDS, STOP_SECONDS = 30, 15
-DRAIN_SECONDS = 20
-BACKLOG = 2048
 LONGEST_SOCKET_FOLDER = 80
-COLLECT_AFTER = 100_000
-DSN_FILE, ADDRESS_FILE = "database-url", "address"
+DSN_FILE = "database-url"
 _PR_SET_PDEATHSIG = 1
-
-
-class CannotStart(Exception):
-    """The message is the one line that an operator needs."""
 
 
 class AlreadyRunning(CannotStart):
@@ -132,7 +120,7 @@ class EmbeddedPostgres:
             self._process = subprocess.Popen(
                 [self._bin / "postgres", "-D", self._data, *options],
                 **self._as, cwd="/", stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True, preexec_fn=_die_with_parent,  # noqa: PLW1509 - before any thread exists
+                start_new_session=True, preexec_fn=die_with_parent,  # noqa: PLW1509 - before any thread exists
             )  # fmt: skip
         give_up = time.monotonic() + START_SECONDS
         while not self._ready():
@@ -211,7 +199,8 @@ def _runs_in(pid: int, folder: Path) -> bool:
         return False
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Run in a child before it begins: when its parent is killed it is told to stop."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
 
@@ -291,60 +280,10 @@ async def a_database(settings: Settings) -> AsyncIterator[str]:
         yield settings.database_url or (settings.home / DSN_FILE).read_text()
 
 
-def calm_collector() -> None:
-    """What was made at start stays for ever; looking through it again and again only makes requests wait."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 50, 50)
-
-
-class _Server(uvicorn.Server):
-    """Signals are ours: they begin with readiness going false."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 async def up(settings: Settings, started: Callable[[Tokens], None]) -> None:
     """Run the whole city until SIGINT or SIGTERM. Raises CannotStart with one line when it cannot."""
-    with _listening(settings) as listener, alone(settings.home):
+    with listening(settings) as listener, alone(settings.home):
         secrets = read_secrets(settings.keys_dir, create=settings.embedded)
-        async with database(settings) as url, running_city(SERVICES, url, settings, secrets) as city:
-            clock = next(iter(city.values())).clock
-            tokens = Tokens(secrets.token, clock)
-            apps = {name: create_app(APIS[name], running, tokens) for name, running in city.items()}
-            server = _Server(
-                uvicorn.Config(
-                    create_city(apps, SystemIds()), loop="uvloop", http="httptools", lifespan="off", log_config=None,
-                    access_log=False, proxy_headers=False, server_header=False, timeout_graceful_shutdown=DRAIN_SECONDS,
-                )
-            )  # fmt: skip
-            _stop_on_signal(server, city)
-            calm_collector()
-            (settings.home / ADDRESS_FILE).write_text(f"http://{settings.host}:{settings.port}")
-            started(tokens)
-            await server.serve(sockets=[listener])
-
-
-@contextmanager
-def _listening(settings: Settings) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, settings.port))
-            listener.listen(BACKLOG)
-        except OSError as error:
-            where = f"{settings.host}:{settings.port}"
-            raise CannotStart(f"cannot listen on {where} ({error.strerror}); choose another with --port") from None
-        yield listener
-
-
-def _stop_on_signal(server: uvicorn.Server, city: dict[str, Running]) -> None:
-    def stop() -> None:
-        for running in city.values():
-            running.draining = True
-        server.should_exit = True
-
-    for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop)
+        async with database(settings) as url:
+            write_addresses(settings, dict.fromkeys((one.name for one in SERVICES), settings.port))
+            await serve(SERVICES, url, settings, secrets, started, listener=listener)

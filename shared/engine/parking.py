@@ -7,7 +7,10 @@ to the reactions again, oldest first, all or none.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
 
 from shared.engine.telemetry import PARKED
 from shared.eventlog.log import Recorded
@@ -18,8 +21,14 @@ PARK = """
     VALUES ($1, $2, $3, $4, $5, $6, $7)"""
 SUBJECTS = "SELECT DISTINCT subject FROM parked WHERE consumer = $1 AND subject = ANY($2)"
 LISTED = """
-    SELECT consumer, source, partition, sequence, subject, reason, parked_at FROM parked
-    ORDER BY consumer, subject, partition, sequence LIMIT $1"""
+    SELECT consumer, source, subject, count(*) AS events, min(parked_at) AS since,
+           (array_agg(reason ORDER BY partition, sequence))[1] AS reason
+    FROM parked GROUP BY consumer, source, subject ORDER BY since, source, subject LIMIT $1"""
+BODIES = "SELECT source, sequence, body FROM parked WHERE subject = $1 ORDER BY parked_at, source, partition, sequence"
+HOLD_CURSORS = """
+    SELECT 1 FROM cursors WHERE consumer = $1 AND source = $2 AND partition IN (
+        SELECT partition FROM parked WHERE consumer = $1 AND source = $2 AND subject = $3
+    ) ORDER BY partition FOR UPDATE"""
 TAKE_PARKED = """
     WITH taken AS (
         DELETE FROM parked WHERE consumer = $1 AND source = $2 AND subject = $3 RETURNING partition, sequence, body
@@ -39,6 +48,23 @@ async def subjects_waiting(connection: Connection, consumer: str, subjects: Sequ
     return {row["subject"] for row in await connection.fetch(SUBJECTS, consumer, list(subjects))}
 
 
-async def listed(connection: Connection, limit: int = 200) -> list[dict[str, Any]]:
-    """What is parked, without bodies."""
-    return [dict(row) for row in await connection.fetch(LISTED, limit)]
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """What one subject has parked from one source; the reason is that of the first event."""
+
+    consumer: str
+    source: str
+    subject: str
+    events: int
+    since: datetime
+    reason: str
+
+
+async def listed(pool: asyncpg.Pool, limit: int = 1000) -> list[Parked]:
+    """What is parked, longest first, without bodies."""
+    return [Parked(**row) for row in await pool.fetch(LISTED, limit)]
+
+
+async def parked_body(pool: asyncpg.Pool, subject: str) -> list[tuple[str, int, bytes]]:
+    """Source, position and bytes of a subject's parked events, in order."""
+    return [(row["source"], row["sequence"], row["body"]) for row in await pool.fetch(BODIES, subject)]

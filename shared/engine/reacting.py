@@ -21,7 +21,7 @@ from shared.contracts.upcasters import UnknownEvent, UnknownVersion, current, pa
 from shared.engine.clock import Clock
 from shared.engine.decider import NotYours, Refused
 from shared.engine.execute import Executor, Intention, Within
-from shared.engine.parking import BEHIND, TAKE_PARKED, park, subjects_waiting
+from shared.engine.parking import BEHIND, HOLD_CURSORS, TAKE_PARKED, park, subjects_waiting
 from shared.engine.telemetry import SKIPPED
 from shared.eventlog.log import Recorded
 from shared.eventlog.postgres import Connection
@@ -144,8 +144,9 @@ class Reacting:
     async def replay(self, connection: Connection, subject: str) -> int:
         """Hand everything parked for a subject to the reactions again, in order. Raises StillParked, changes nothing.
 
-        The caller's transaction holds the effect and the removal of the parked rows.
+        The caller's transaction holds the effect and the removal of the parked rows; meanwhile the consumer waits.
         """
+        await connection.execute(HOLD_CURSORS, self._consumer, self._source, subject)
         rows = await connection.fetch(TAKE_PARKED, self._consumer, self._source, subject)
         events = [Recorded(row["partition"], row["sequence"], "", 0, "", row["body"]) for row in rows]
         world = await self._world(connection, self._clock.now()) if self._world else None

@@ -6,77 +6,92 @@ Offsets are not positions: a topic may repeat events or hold records of stranger
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from shared.messaging.cloudevents import Foreign, from_message
 
-PEEK, PEEK_SECONDS = 20, 10.0
-POLL_MS = 500
+LOOK_SECONDS = 10.0
+POLL_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The end of a topic's partition: the last position in it, the first one, and the offset that comes next."""
+    """The end of a topic's partition: the last position in it, the oldest offset kept, and the offset that comes next."""
 
     position: int
-    first: int
     begin: int
     end: int
 
 
-class Peek:
-    """Looks at the ends of one topic's partitions."""
+class Ends:
+    """Looks at the ends of one topic's partitions. Who asks while a look is under way shares the next one."""
 
     def __init__(self, client: Any, source: str, places: Sequence[Any]) -> None:
         self._client, self._source, self._places = client, source, places
         self._known: dict[Any, Place] = {}
-        self._one_at_a_time = asyncio.Lock()
+        self._looking = asyncio.Lock()
+        self._next: asyncio.Task[list[Place]] | None = None
 
     async def places(self) -> list[Place]:
-        """The end of every partition. Raises what the client raises, or TimeoutError."""
-        async with asyncio.timeout(PEEK_SECONDS), self._one_at_a_time:
-            return await self._look_at_all()
+        """The end of every partition, not older than this call. Raises what the client raises, or TimeoutError."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._look_in_turn())
+        return await asyncio.shield(self._next)
 
-    async def _look_at_all(self) -> list[Place]:
-        begins = await self._client.beginning_offsets(self._places)
+    async def first_position(self, partition: int) -> int:
+        """The first position that a partition holds; 0 when it holds none."""
+        async with asyncio.timeout(LOOK_SECONDS), self._looking:
+            place = self._places[partition]
+            begin, end = (await self._client.beginning_offsets([place]))[place], self._known[place].end
+            found = await self._read({place: (begin, end)}) if end > begin else {}
+            return found.get(place, (0, 0))[0]
+
+    async def _look_in_turn(self) -> list[Place]:
+        async with asyncio.timeout(LOOK_SECONDS), self._looking:
+            self._next = None
+            return await self._look()
+
+    async def _look(self) -> list[Place]:
         ends = await self._client.end_offsets(self._places)
-        for place in self._places:
-            known = self._known.get(place)
-            if known is None or (known.begin, known.end) != (begins[place], ends[place]):
-                self._known[place] = await self._look(place, begins[place], ends[place])
+        changed = [place for place in self._places if place not in self._known or self._known[place].end != ends[place]]
+        begins = await self._client.beginning_offsets(changed) if changed else {}
+        back = 1
+        while changed:
+            spans = {place: (max(begins[place], ends[place] - back), ends[place]) for place in changed}
+            found = await self._read({place: span for place, span in spans.items() if span[0] < span[1]})
+            for place, (start, end) in spans.items():
+                if place in found or start == begins[place]:
+                    self._known[place] = Place(found.get(place, (0, 0))[1], begins[place], end)
+            changed = [place for place, (start, _) in spans.items() if place not in found and start > begins[place]]
+            back *= 8
         return [self._known[place] for place in self._places]
 
-    async def _look(self, place: Any, begin: int, end: int) -> Place:
-        first = (await self._positions(place, begin, min(begin + PEEK, end)) or [0])[0]
-        start, found = end, list[int]()
-        while not found and start > begin:
-            start = max(begin, start - PEEK)
-            found = await self._positions(place, start, end)
-        return Place(found[-1] if found else 0, first, begin, end)
-
-    async def _positions(self, place: Any, start: int, end: int) -> list[int]:
-        """The positions of our own events between two offsets, in the order in which they stand there."""
-        found: list[int] = []
-        if start >= end:
-            return found
-        self._client.assign([place])
-        self._client.seek(place, start)
-        while start < end:
-            for record in (await self._client.getmany(place, timeout_ms=POLL_MS)).get(place, ()):
-                start = record.offset + 1
-                with suppress(Foreign):
-                    if record.offset < end:
-                        found.append(self._position(place, record))
+    async def _read(self, spans: Mapping[Any, tuple[int, int]]) -> dict[Any, tuple[int, int]]:
+        """The first and the last position among the records between two offsets, where there is one of ours."""
+        found: dict[Any, tuple[int, int]] = {}
+        at = {place: start for place, (start, _) in spans.items()}
+        if spans:
+            self._client.assign(list(spans))
+        for place, start in at.items():
+            self._client.seek(place, start)
+        while missing := [place for place, (_, end) in spans.items() if at[place] < end]:
+            for place, records in (await self._client.getmany(*missing, timeout_ms=POLL_MS)).items():
+                for record in records:
+                    position = self._position(place, record) if record.offset < spans[place][1] else 0
+                    if position:
+                        found[place] = (found.get(place, (position, 0))[0], position)
+                at[place] = records[-1].offset + 1
         return found
 
     def _position(self, place: Any, record: Any) -> int:
         headers = dict(record.headers)
-        return from_message(
-            self._source, place.partition, len(self._places), record.key, record.value, headers
-        ).position
+        try:
+            event = from_message(self._source, place.partition, len(self._places), record.key, record.value, headers)
+        except Foreign:
+            return 0
+        return event.position
 
     async def close(self) -> None:
         """Give the connection back."""

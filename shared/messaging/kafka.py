@@ -21,7 +21,7 @@ from shared.eventlog.log import Recorded
 from shared.messaging.brokers import KafkaOptions, Topic
 from shared.messaging.bus import BATCH_LIMIT, Batch, BusUnavailable, Reached
 from shared.messaging.cloudevents import Foreign, from_message, to_message
-from shared.messaging.ends import Peek, Place
+from shared.messaging.ends import Ends, Place
 from shared.messaging.sequence import Ordered
 
 LARGEST_RECORD = 2 * 1024 * 1024
@@ -50,7 +50,7 @@ class KafkaBus:
 
     def __init__(self, options: KafkaOptions, service: str, on_foreign: Noted) -> None:
         self._options, self._service, self._on_foreign = options, service, on_foreign
-        self._peeks: dict[str, Peek] = {}
+        self._ends: dict[str, Ends] = {}
         self._one_at_a_time = asyncio.Lock()
 
     async def subscribe(
@@ -77,15 +77,16 @@ class KafkaBus:
         return subscription
 
     async def heads(self, source: str) -> list[int]:
-        async with self._one_at_a_time, _translated():
-            if source not in self._peeks:
-                self._peeks[source] = await peek(self._options, source)
-            places = await self._peeks[source].places()
+        async with _translated():
+            async with self._one_at_a_time:
+                if source not in self._ends:
+                    self._ends[source] = await _ends_of(self._options, source)
+            places = await self._ends[source].places()
         return [place.position for place in places]
 
     async def close(self) -> None:
         """Give the connections back."""
-        for one in self._peeks.values():
+        for one in self._ends.values():
             await one.close()
 
 
@@ -198,14 +199,14 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._client.commit(done)
 
 
-async def peek(options: KafkaOptions, source: str) -> Peek:
+async def _ends_of(options: KafkaOptions, source: str) -> Ends:
     """Open one. Raises KafkaError."""
     topic = options.topic(source)
     partitions = await _partitions(options, topic)
-    client = AIOKafkaConsumer(**options.client(), enable_auto_commit=False, auto_offset_reset="earliest")
+    client = AIOKafkaConsumer(**options.client(), enable_auto_commit=False, fetch_max_wait_ms=10)
     try:
         await client.start()
-        return Peek(client, source, [TopicPartition(topic, number) for number in range(partitions)])
+        return Ends(client, source, [TopicPartition(topic, number) for number in range(partitions)])
     except BaseException:
         await client.stop()
         raise
@@ -214,13 +215,18 @@ async def peek(options: KafkaOptions, source: str) -> Peek:
 class KafkaPublisher:
     """Writes one service's topic: idempotent, acknowledged by all replicas, each partition in order."""
 
-    def __init__(self, producer: AIOKafkaProducer, ends: Peek, topic: str) -> None:
+    def __init__(self, producer: AIOKafkaProducer, ends: Ends, topic: str) -> None:
         self._producer, self._ends, self._topic = producer, ends, topic
 
     async def places(self) -> list[Place]:
         """Where every partition ends. Raises BusUnavailable."""
         async with _translated():
             return await self._ends.places()
+
+    async def first_position(self, partition: int) -> int:
+        """The first position that a partition holds. Raises BusUnavailable."""
+        async with _translated():
+            return await self._ends.first_position(partition)
 
     async def publish(self, partition: int, events: Sequence[Recorded]) -> int:
         """Write consecutive events; answers with the offset of the first. May fail halfway: BusUnavailable."""
@@ -245,7 +251,7 @@ def _added(batch: Any, message: Any) -> bool:
 async def publishing(options: KafkaOptions, service: str) -> AsyncIterator[KafkaPublisher]:
     """A publisher for one service's topic. Raises BusUnavailable."""
     async with _translated():
-        ends = await peek(options, service)
+        ends = await _ends_of(options, service)
         producer = AIOKafkaProducer(
             **options.client(),
             enable_idempotence=True,

@@ -39,6 +39,10 @@ class Publisher(Protocol):
         """Where every partition ends. Raises BusUnavailable."""
         ...
 
+    async def first_position(self, partition: int) -> int:
+        """The first position that a partition holds; 0 when it holds none. Raises BusUnavailable."""
+        ...
+
     async def publish(self, partition: int, events: Sequence[Recorded]) -> int:
         """Write consecutive events; answers with the offset of the first. Raises BusUnavailable."""
         ...
@@ -122,7 +126,7 @@ class Relay:
     async def _follow(self, partition: int, publisher: Publisher, news: Bell) -> None:
         """Publish one partition from where its topic ends."""
         end = (await publisher.places())[partition]
-        position, offset = await self._going_on(partition, end), end.end
+        position, offset = await self._going_on(partition, end, publisher), end.end
         while True:
             self._sent[partition] = position
             rung = news.next_ring()
@@ -134,12 +138,12 @@ class Relay:
                 raise Displaced(f"{self._service}/{partition} is not where it was")
             position, offset = events[-1].position, offset + len(events)
 
-    async def _going_on(self, partition: int, end: Place) -> int:
+    async def _going_on(self, partition: int, end: Place, publisher: Publisher) -> int:
         """The last position that need not be sent again."""
         if end.end == end.begin > 0:  # emptied by retention: only the cursor row remembers
             row = "SELECT sequence FROM cursors WHERE consumer = $1 AND source = $2 AND partition = $3"
             return await self._pool.fetchval(row, RELAY, self._service, partition) or 0
-        made_anew = end.begin == 0 and end.first > 1
+        made_anew = end.begin == 0 and await publisher.first_position(partition) > 1
         return 0 if made_anew else end.position
 
     async def _watch(self) -> None:

@@ -19,6 +19,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from services.addresses import gateway
 from services.simulation import invented, simulate
 from services.up import database
 from shared.engine.clock import SystemClock
@@ -105,7 +106,7 @@ def bench_lives() -> None:
         before = resident_mib(pid)
         started = time.perf_counter()
         bodies = invented(LIVES, random.Random(1))
-        tally = asyncio.run(simulate(f"http://127.0.0.1:{port}", token_for, bodies, 1, lambda *_: None))
+        tally = asyncio.run(simulate(gateway(f"http://127.0.0.1:{port}"), token_for, bodies, 1, lambda *_: None))
         took = time.perf_counter() - started
         after = resident_mib(pid)
     rate = tally.ended.total() / took

@@ -9,7 +9,7 @@ from services.city import SERVICES
 from services.intake_service.appeal import APPEAL, Register
 from services.intake_service.registration import AppealBody, facts_of
 from services.intake_service.views import Cases, Story
-from services.up import calm_collector
+from services.serving import calm_collector
 from shared.engine.execute import Intention
 from shared.engine.projections import Projection
 from shared.engine.runtime import Role, Running, running_city

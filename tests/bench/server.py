@@ -22,7 +22,8 @@ from starlette.routing import Route
 
 from services.city import APIS, SERVICES
 from services.intake_service.registration import AppealBody
-from services.up import _Server, calm_collector, database
+from services.serving import Server, calm_collector
+from services.up import database
 from shared.engine.ids import SystemIds
 from shared.engine.runtime import EVERY_ROLE, Role, Running, running_city
 from shared.engine.settings import Settings
@@ -86,7 +87,7 @@ async def main(home: Path, jobs: bool) -> None:
                 proxy_headers=False,
                 http="httptools",
             )
-            server = _Server(config)
+            server = Server(config)
             calm_collector()
             sys.stdout.write(f"{listener.getsockname()[1]}\n")
             sys.stdout.flush()

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from services.addresses import gateway
 from services.simulation import Actors
 from services.up import EmbeddedPostgres
 from tests.support.city import City, a_city
@@ -93,7 +94,7 @@ async def test_the_simulator_asks_again_when_a_city_is_busy() -> None:
     try:
         port = runner.addresses[0][1]
         async with asyncio.timeout(20), aiohttp.ClientSession() as http:
-            actors = Actors(f"http://127.0.0.1:{port}", lambda role, unit: "token", http)
+            actors = Actors(gateway(f"http://127.0.0.1:{port}"), lambda role, unit: "token", http)
             assert await actors.ask("GET", "/thing", "AUDITOR") == {"code": "BUSY"}
     finally:
         await runner.cleanup()

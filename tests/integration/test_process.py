@@ -17,7 +17,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from services.up import CannotStart, EmbeddedPostgres
+from services.serving import CannotStart
+from services.up import EmbeddedPostgres
 from tests.support.city import PATIENCE_SECONDS
 
 START_SECONDS = 60

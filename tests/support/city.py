@@ -15,7 +15,7 @@ import aiohttp
 import uvicorn
 
 from services.city import APIS, SERVICES
-from services.up import _Server
+from services.serving import Server
 from shared.contracts.envelope import BEIJING
 from shared.engine.clock import ManualClock
 from shared.engine.ids import SystemIds
@@ -180,7 +180,7 @@ async def a_city(
             listener.bind(("127.0.0.1", 0))
             listener.listen(512)
             config = uvicorn.Config(create_city(apps, SystemIds()), lifespan="off", log_config=None, http="httptools")
-            serving = _Server(config)
+            serving = Server(config)
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             connector = aiohttp.TCPConnector(limit=256)
             async with aiohttp.ClientSession(connector=connector) as http:

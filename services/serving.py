@@ -1,0 +1,118 @@
+"""One process of a city: the services and roles it was asked for, on one port, until a signal; then a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import structlog
+import uvicorn
+from fastapi import APIRouter
+
+from services.city import APIS
+from shared.engine.ids import SystemIds
+from shared.engine.runtime import EVERY_ROLE, Role, Running, Service, running_city
+from shared.engine.secrets import Secrets
+from shared.engine.settings import Settings
+from shared.web.app import Api, Face, create_app, create_city
+from shared.web.identity import Tokens
+
+STOP_SECONDS = 20
+BACKLOG = 2048
+COLLECT_AFTER = 100_000
+log = structlog.get_logger()
+
+
+class CannotStart(Exception):
+    """The message is the one line that an operator needs."""
+
+
+class Server(uvicorn.Server):
+    """Signals are ours: they begin with readiness going false."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(
+    services: Sequence[Service],
+    database_url: str,
+    settings: Settings,
+    secrets: Secrets,
+    started: Callable[[Tokens], None] = lambda tokens: None,
+    roles: Collection[Role] = EVERY_ROLE,
+    listener: socket.socket | None = None,
+) -> None:
+    """Run until SIGINT or SIGTERM. Raises CannotStart with one line when the port is taken."""
+    with listening(settings) if listener is None else listener as bound:
+        async with running_city(services, database_url, settings, secrets, roles=roles) as city:
+            tokens = Tokens(secrets.token, next(iter(city.values())).clock)
+            server = Server(_configuration(faces(city, tokens, roles)))
+            _stop_on_signal(server, city, settings.drain_seconds)
+            calm_collector()
+            started(tokens)
+            await server.serve(sockets=[bound])
+
+
+def faces(city: Mapping[str, Running], tokens: Tokens, roles: Collection[Role] = EVERY_ROLE) -> dict[str, Face]:
+    """What each service shows; a process that answers no requests still shows its health and metrics."""
+    nothing = {name: Api(APIS[name].title, APIRouter(), ()) for name in city}
+    shown = APIS if Role.API in roles else nothing
+    return {name: create_app(shown[name], running, tokens) for name, running in city.items()}
+
+
+def _configuration(shown: Mapping[str, Face]) -> uvicorn.Config:
+    return uvicorn.Config(
+        create_city(shown, SystemIds()),
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[socket.socket]:
+    """The port, taken before anything else is started. Raises CannotStart."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+            listener.listen(BACKLOG)
+        except OSError as error:
+            where = f"{settings.host}:{settings.port}"
+            raise CannotStart(f"cannot listen on {where} ({error.strerror}); choose another with --port") from None
+        yield listener
+
+
+def _stop_on_signal(server: uvicorn.Server, city: Mapping[str, Running], drain_seconds: float) -> None:
+    """Unready at once, so that gateways look elsewhere; closed a little later; what has begun is finished."""
+    loop = asyncio.get_running_loop()
+
+    def close() -> None:
+        server.should_exit = True
+
+    def stop() -> None:
+        log.info("draining", seconds=drain_seconds)
+        for running in city.values():
+            running.draining = True
+        loop.call_later(drain_seconds, close)
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop)
+
+
+def calm_collector() -> None:
+    """What was made at start stays for ever; looking through it again and again only makes requests wait."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 50, 50)
