@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ from services.addresses import Addresses
 CONCURRENCY = 48
 LOOK_AGAIN_SECONDS = 0.25
 PATIENCE_SECONDS = 60.0
-RETRIED = frozenset({425, 429, 503})
+RETRIED = frozenset({425, 429, 500, 502, 503, 504})
+"""With the same Idempotency-Key nothing is done twice, whatever became of the first try."""
 ENDED = frozenset({"ANSWERED", "REDIRECTED", "MERGED", "CLOSED", "WITHDRAWN"})
 LAST_RESORT_UNIT = "bj-government-services"
 ENOUGH_TO_SILENCE = 1000
@@ -60,19 +62,27 @@ class Actors:
     def __init__(self, at: Addresses, token_for: Callable[[str, str | None], str], http: aiohttp.ClientSession) -> None:
         self._at, self._token_for, self._http = at, token_for, http
         self._tokens: dict[tuple[str, str | None], str] = {}
+        self.patience_seconds = 0.0
 
     async def ask(self, method: str, path: str, role: str, unit: str | None = None, json: Any = None) -> Any:
-        """The answer's body. Raises Refusal."""
+        """The answer's body. A busy or vanished city is asked again, under the same key. Raises Refusal."""
         token = self._tokens.setdefault((role, unit), self._tokens.get((role, unit)) or self._token_for(role, unit))
         headers = {"Authorization": f"Bearer {token}"}
+        if method == "POST":
+            headers["Idempotency-Key"] = secrets.token_hex(16)
+        give_up = asyncio.get_running_loop().time() + self.patience_seconds
         while True:
-            async with self._http.request(method, self._at(path), json=json, headers=headers) as response:
-                body = await response.json(content_type=None)
-                if response.status < 300:
-                    return body
-                if response.status not in RETRIED:
-                    what = path.rsplit("/", 1)[-1] if method == "POST" else "read"
-                    raise Refusal(f"{what}: {response.status} {body.get('code')}")
+            try:
+                async with self._http.request(method, self._at(path), json=json, headers=headers) as response:
+                    body = await response.json(content_type=None)
+                    if response.status < 300:
+                        return body
+                    if response.status not in RETRIED:
+                        what = path.rsplit("/", 1)[-1] if method == "POST" else "read"
+                        raise Refusal(f"{what}: {response.status} {body.get('code')}")
+            except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, TimeoutError):
+                if asyncio.get_running_loop().time() > give_up:
+                    raise
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def until(self, path: str, met: Callable[[Any], bool]) -> Any:
@@ -227,6 +237,7 @@ async def simulate(
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY)) as http:
         actors = Actors(at, token_for, http)
         ready = await actors.ask("GET", "/intake/health/ready", "AUDITOR")
+        actors.patience_seconds = PATIENCE_SECONDS
         if bodies is None:
             appeals = [appeal_id async for appeal_id in actors.open_cases()]
         else:

@@ -18,7 +18,7 @@ POLL_MS = 200
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The end of a topic's partition: the last position in it, the oldest offset kept, and the offset that comes next."""
+    """The end of a partition: the last position in it, the oldest offset kept, and the offset that comes next."""
 
     position: int
     begin: int

@@ -14,6 +14,7 @@ import asyncpg
 import pytest
 
 from deploy.kafka.broker import Cluster, cluster, what_is_missing
+from services.topics import declared
 from shared.messaging.brokers import KafkaOptions, Topic
 from shared.messaging.bus import Bell
 from shared.messaging.kafka import create_topics, publishing
@@ -22,7 +23,6 @@ from shared.messaging.relay import Relay
 from tests.support.database import PARTITIONS
 from tests.support.running import job
 
-SERVICES = ("intake", "routing", "feedback", "scoring")
 _numbers = itertools.count(1)
 
 
@@ -59,7 +59,9 @@ async def fresh_topics(bootstrap: str, partitions: int = PARTITIONS) -> KafkaOpt
 
 
 async def make_topics(options: KafkaOptions, partitions: int = PARTITIONS) -> None:
-    await create_topics(options, [Topic(options.topic(name), partitions, 1, {}) for name in SERVICES])
+    await create_topics(
+        options, [Topic(options.prefix + name, partitions, 1, settings) for name, settings in declared().items()]
+    )
 
 
 @asynccontextmanager
