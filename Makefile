@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test check bench lock clean
+.PHONY: help setup run test check bench chaos kafka lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -24,6 +24,12 @@ check: setup ## ruff, mypy --strict, import-linter
 
 bench: setup ## speed, as ratios against baselines of the same run
 	@$(BIN)/python -m tests.bench
+
+chaos: setup ## an hour's worth of kills in minutes, on a real Kafka (Java, Maven); writes chaos-summary.json
+	@$(BIN)/python -m tests.chaos
+
+kafka: setup ## a real Kafka on loopback as a plain process (Java, Maven)
+	@$(BIN)/python -m deploy.kafka.broker
 
 setup: $(READY) ## the virtual environment, from requirements.lock
 

@@ -8,6 +8,7 @@ import signal
 import socket
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import structlog
 import uvicorn
@@ -109,6 +110,14 @@ def _stop_on_signal(server: uvicorn.Server, city: Mapping[str, Running], drain_s
 
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop)
+    loop.add_signal_handler(signal.SIGUSR1, _say_what_is_going_on)
+
+
+def _say_what_is_going_on() -> None:
+    """For an operator at night: `kill -USR1` logs where every task stands."""
+    for task in asyncio.all_tasks():
+        frames = [f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" for frame in task.get_stack(limit=8)]
+        log.warning("task", name=task.get_name(), stack=" ".join(frames))
 
 
 def calm_collector() -> None:

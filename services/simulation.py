@@ -62,12 +62,13 @@ class Actors:
     def __init__(self, at: Addresses, token_for: Callable[[str, str | None], str], http: aiohttp.ClientSession) -> None:
         self._at, self._token_for, self._http = at, token_for, http
         self._tokens: dict[tuple[str, str | None], str] = {}
+        self._positions: dict[str, str] = {}
         self.patience_seconds = 0.0
 
     async def ask(self, method: str, path: str, role: str, unit: str | None = None, json: Any = None) -> Any:
         """The answer's body. A busy or vanished city is asked again, under the same key. Raises Refusal."""
         token = self._tokens.setdefault((role, unit), self._tokens.get((role, unit)) or self._token_for(role, unit))
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}"} | self._after(path)
         if method == "POST":
             headers["Idempotency-Key"] = secrets.token_hex(16)
         give_up = asyncio.get_running_loop().time() + self.patience_seconds
@@ -76,6 +77,7 @@ class Actors:
                 async with self._http.request(method, self._at(path), json=json, headers=headers) as response:
                     body = await response.json(content_type=None)
                     if response.status < 300:
+                        self._remember(path, body, response.headers.get("Appeal-Position"))
                         return body
                     if response.status not in RETRIED:
                         what = path.rsplit("/", 1)[-1] if method == "POST" else "read"
@@ -84,6 +86,15 @@ class Actors:
                 if asyncio.get_running_loop().time() > give_up:
                     raise
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    def _after(self, path: str) -> dict[str, str]:
+        """Whoever goes on with an appeal says what has been done to it last, so that no service answers from before."""
+        position = self._positions.get(path.split("/")[4]) if path.count("/") >= 4 else None
+        return {"If-Position": position} if position else {}
+
+    def _remember(self, path: str, body: Any, position: str | None) -> None:
+        if position is not None:
+            self._positions[path.split("/")[4] if path.count("/") >= 4 else body["appeal_id"]] = position
 
     async def until(self, path: str, met: Callable[[Any], bool]) -> Any:
         """Look at something until a condition holds. Raises Refusal when it takes too long."""

@@ -22,7 +22,7 @@ from shared.engine.settings import Settings
 from shared.web.identity import Tokens
 
 READY_SECONDS, STOP_SECONDS = 60, 30
-LONGEST_PAUSE_SECONDS = 10.0
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0
 log = structlog.get_logger()
 
 
@@ -33,7 +33,7 @@ async def up_split(settings: Settings, started: Callable[[Tokens], None]) -> Non
         async with database(settings) as url:
             if settings.kafka_bootstrap is not None:
                 await make_topics(settings)
-            children = [Child(one.name, PORTS[one.name], _environment(settings, url, one.name)) for one in SERVICES]
+            children = [Child(one.name, PORTS[one.name], environment(settings, url, one.name)) for one in SERVICES]
             write_addresses(settings, PORTS)
             stopping = asyncio.Event()
             for name in (signal.SIGINT, signal.SIGTERM):
@@ -41,7 +41,7 @@ async def up_split(settings: Settings, started: Callable[[Tokens], None]) -> Non
             async with asyncio.TaskGroup() as group:
                 for child in children:
                     group.create_task(child.keep(stopping))
-                await _when_ready(settings, stopping)
+                await when_ready(settings, stopping, PORTS)
                 if not stopping.is_set():
                     started(Tokens(secrets.token, SystemClock()))
 
@@ -52,23 +52,26 @@ class Child:
     def __init__(self, name: str, port: int, environment: Mapping[str, str]) -> None:
         self._name, self._environment = name, environment
         self._command = [sys.executable, "-m", "services", "serve", name, "--port", str(port)]
+        self.process: asyncio.subprocess.Process | None = None
 
     async def keep(self, stopping: asyncio.Event) -> None:
         """Until `stopping`; then the process is told to drain, and waited for."""
-        pause = 0.5
+        loop, pause = asyncio.get_running_loop(), SHORTEST_PAUSE_SECONDS
         stop = asyncio.ensure_future(stopping.wait())
         while not stopping.is_set():
-            process = await asyncio.create_subprocess_exec(
+            started = loop.time()
+            self.process = await asyncio.create_subprocess_exec(
                 *self._command, env=self._environment, stdin=asyncio.subprocess.DEVNULL, preexec_fn=die_with_parent
             )
-            ended = asyncio.ensure_future(process.wait())
+            ended = asyncio.ensure_future(self.process.wait())
             await asyncio.wait({ended, stop}, return_when=asyncio.FIRST_COMPLETED)
             if stopping.is_set():
-                await _end(process)
+                await _end(self.process)
                 return
-            log.error("ended by itself; starting it again", service=self._name, status=process.returncode)
+            log.error("ended by itself; starting it again", service=self._name, status=self.process.returncode)
             await asyncio.wait({stop}, timeout=pause)
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            lived = loop.time() - started > LONGEST_PAUSE_SECONDS
+            pause = SHORTEST_PAUSE_SECONDS if lived else min(pause * 2, LONGEST_PAUSE_SECONDS)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -81,10 +84,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def _when_ready(settings: Settings, stopping: asyncio.Event) -> None:
-    """Until every service says that it is ready."""
+async def when_ready(settings: Settings, stopping: asyncio.Event, ports: Mapping[str, int]) -> None:
+    """Until every service says that it is ready. Raises CannotStart."""
     async with aiohttp.ClientSession() as http:
-        for name, port in PORTS.items():
+        for name, port in ports.items():
             url = f"http://{settings.host}:{port}/{name}/health/ready"
             give_up = asyncio.get_running_loop().time() + READY_SECONDS
             while not stopping.is_set() and not await _is_ready(http, url):
@@ -101,7 +104,7 @@ async def _is_ready(http: aiohttp.ClientSession, url: str) -> bool:
         return False
 
 
-def _environment(settings: Settings, url: str, service: str) -> dict[str, str]:
-    """Ours, with what a service in a container would be told by its operator."""
+def environment(settings: Settings, url: str, service: str) -> dict[str, str]:
+    """Our own, with what a service in a container would be told by its operator."""
     told = {"JIESU_DATABASE_URL": url, "JIESU_KEYS": str(settings.keys_dir.resolve()), "JIESU_HOST": settings.host}
     return {**os.environ, **told, "JIESU_INSTANCE": f"{settings.instance or 'split'}-{service}"}

@@ -30,7 +30,7 @@ from shared.eventlog.log import partition_of
 from shared.eventlog.postgres import PostgresLog
 from shared.eventlog.sealing import Keyring, check_master_key
 from shared.eventlog.vault import PostgresVault
-from shared.messaging.bus import Bell, Bus
+from shared.messaging.bus import Bell, Bus, BusUnavailable
 
 REACT, DEADLINES = "react", "deadlines"
 
@@ -126,7 +126,11 @@ class Running:
         sources = {*self.service.reactions.sources, *(source for p in consulted for source in p.view.sources)}
         await asyncio.sleep(self.bus.settle_seconds)
         for source in sorted(sources):
-            position = (await self.bus.heads(source))[partition]
+            try:
+                async with asyncio.timeout(self.settings.read_wait_seconds):
+                    position = (await self.bus.heads(source))[partition]
+            except (BusUnavailable, TimeoutError):
+                return False
             names = [await p.active_consumer() for p in consulted if source in p.view.sources]
             names += [REACT] if source in self.service.reactions.sources else []
             if not await self._reached(names, source, partition, position):

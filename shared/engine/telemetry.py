@@ -59,4 +59,4 @@ def configure_logging(level: str) -> None:
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[remove, as_json]))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    logging.getLogger("aiokafka").setLevel("DEBUG" if level == "debug" else "ERROR")
+    logging.getLogger("aiokafka").setLevel("DEBUG" if level == "debug" else "CRITICAL")

@@ -33,10 +33,10 @@ class KafkaOptions:
         """The one topic of a service."""
         return self.prefix + topic_of(service)
 
-    def membership(self, group: str) -> dict[str, str]:
-        """The arguments that make a consumer a member of a group."""
+    def membership(self, group: str, life: int = 0) -> dict[str, str]:
+        """The arguments that make a consumer a member of a group; another life is another member of the same name."""
         name = f"{self.prefix}jiesu.{group}"
-        static = {"group_instance_id": f"{self.instance}.{group}"} if self.instance else {}
+        static = {"group_instance_id": f"{self.instance}.{life}.{group}"} if self.instance else {}
         return {"group_id": name, **static}
 
     def client(self) -> dict[str, Any]:

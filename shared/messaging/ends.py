@@ -38,6 +38,7 @@ class Ends:
         """The end of every partition, not older than this call. Raises what the client raises, or TimeoutError."""
         if self._next is None:
             self._next = asyncio.create_task(self._look_in_turn())
+            self._next.add_done_callback(_seen)
         return await asyncio.shield(self._next)
 
     async def first_position(self, partition: int) -> int:
@@ -76,6 +77,7 @@ class Ends:
             self._client.assign(list(spans))
         for place, start in at.items():
             self._client.seek(place, start)
+        self._client.resume(*spans)
         while missing := [place for place, (_, end) in spans.items() if at[place] < end]:
             for place, records in (await self._client.getmany(*missing, timeout_ms=POLL_MS)).items():
                 for record in records:
@@ -83,6 +85,7 @@ class Ends:
                     if position:
                         found[place] = (found.get(place, (position, 0))[0], position)
                 at[place] = records[-1].offset + 1
+        self._client.pause(*spans)  # no fetching between looks
         return found
 
     def _position(self, place: Any, record: Any) -> int:
@@ -96,3 +99,9 @@ class Ends:
     async def close(self) -> None:
         """Give the connection back."""
         await self._client.stop()
+
+
+def _seen(look: asyncio.Task[Any]) -> None:
+    """Whoever waited has the error; when nobody did, nobody minds."""
+    if not look.cancelled():
+        look.exception()

@@ -8,9 +8,10 @@ offsets are written for an operator's tools and used as hints only.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -27,10 +28,10 @@ from shared.messaging.sequence import Ordered
 LARGEST_RECORD = 2 * 1024 * 1024
 PRODUCER_BATCH = 512 * 1024
 FETCH_BYTES = 4 * 1024 * 1024
-POLL_MS = 500
+POLL_MS, SESSION_MS = 500, 6_000
 HINT_SECONDS = 1.0
-CREATED_SECONDS = 0.05
-SETTLE_SECONDS = 0.05
+CREATED_SECONDS, MADE = 0.05, {0, TopicAlreadyExistsError.errno}
+SETTLE_SECONDS, IDLE_SECONDS = 0.05, 5.0
 
 Noted = Callable[[str, str], None]
 
@@ -52,12 +53,14 @@ class KafkaBus:
         self._options, self._service, self._on_foreign = options, service, on_foreign
         self._ends: dict[str, Ends] = {}
         self._one_at_a_time = asyncio.Lock()
+        self._stalls: Counter[str] = Counter()
 
     async def subscribe(
         self, consumer: str, source: str, reached: Reached, batch_limit: int = BATCH_LIMIT, alone: bool = False
     ) -> KafkaSubscription:
         topic = self._options.topic(source)
-        group = {} if alone else self._options.membership(f"{self._service}.{consumer}.{source}")
+        name = f"{self._service}.{consumer}.{source}"
+        group = {} if alone else self._options.membership(name, self._stalls[name])
         async with _translated():
             partitions = await _partitions(self._options, topic)
             client = AIOKafkaConsumer(
@@ -65,9 +68,12 @@ class KafkaBus:
                 **group,
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
+                session_timeout_ms=SESSION_MS,
                 max_partition_fetch_bytes=FETCH_BYTES,
             )
-            subscription = KafkaSubscription(client, source, topic, partitions, reached, batch_limit, self._on_foreign)
+            subscription = KafkaSubscription(
+                client, source, topic, partitions, reached, batch_limit, self._on_foreign, partial(self._stalled, name)
+            )
             try:
                 await client.start()
                 await subscription.open(alone)
@@ -76,13 +82,23 @@ class KafkaBus:
                 raise
         return subscription
 
+    def _stalled(self, name: str) -> None:
+        """A group gives a static member that comes back what it had, even if that was nothing: come as another."""
+        self._stalls[name] += 1
+
     async def heads(self, source: str) -> list[int]:
         async with _translated():
             async with self._one_at_a_time:
                 if source not in self._ends:
                     self._ends[source] = await _ends_of(self._options, source)
-            places = await self._ends[source].places()
-        return [place.position for place in places]
+            ends = self._ends[source]
+            try:
+                return [place.position for place in await ends.places()]
+            except (KafkaError, OSError):  # a client may lose a topic that was made anew: take another
+                if self._ends.get(source) is ends:
+                    del self._ends[source]
+                    await ends.close()
+                raise
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -106,14 +122,16 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
         reached: Reached,
         batch_limit: int,
         on_foreign: Noted,
+        on_stall: Callable[[], None],
     ) -> None:
         self._client, self._source, self._topic, self._partitions = client, source, topic, partitions
-        self._reached, self._limit, self._on_foreign = reached, batch_limit, on_foreign
+        self._reached, self._limit, self._on_foreign, self._on_stall = reached, batch_limit, on_foreign, on_stall
         self._sequence = Ordered(self._topic)
         self._begins: dict[Any, int] = {}
         self._ready: deque[Batch] = deque()
         self._done: dict[Any, int] = {}
-        self._hinted = 0.0
+        self._hinted, self._heard = 0.0, asyncio.get_running_loop().time()
+        self._grouped = False
         self._failed: Exception | None = None
 
     async def open(self, alone: bool) -> None:
@@ -123,6 +141,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
             self._client.assign(places)
             await self._begin(places)
         else:
+            self._grouped = True
             self._client.subscribe([self._topic], listener=self)
 
     async def next(self) -> Batch:
@@ -131,6 +150,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
             while not self._ready:
                 if self._failed is not None:
                     raise self._failed
+                await self._check_when_idle()
                 fetched = await self._client.getmany(timeout_ms=POLL_MS, max_records=self._limit)
                 for place, records in fetched.items():
                     self._take(place, records)
@@ -140,6 +160,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
     def _take(self, place: Any, records: Sequence[Any]) -> None:
         now = asyncio.get_running_loop().time()
         events, missing_after = self._sequence.take(place.partition, self._events(place, records), now)
+        self._heard = now
         if events:
             self._ready.append(Batch(place.partition, events))
         if missing_after is None:
@@ -161,6 +182,8 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
         gone = {place.partition for place in revoked}
         self._ready = deque(batch for batch in self._ready if batch.partition not in gone)
         self._done = {place: offset for place, offset in self._done.items() if place.partition not in gone}
+        for partition in gone:
+            self._sequence.forget(partition)
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
         """Go on where the cursor rows say, whatever the group has committed."""
@@ -189,10 +212,24 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
             except Foreign as foreign:
                 self._on_foreign(self._source, str(foreign))
 
-    async def _hint(self) -> None:
-        """Tell the group, once in a while, how far we are."""
+    async def _check_when_idle(self) -> None:
+        """Silence may mean that nothing happens, or that the client has lost a topic that was made anew."""
         now = asyncio.get_running_loop().time()
-        if self._done and now - self._hinted > HINT_SECONDS and not self._ready:
+        if now - self._heard < IDLE_SECONDS:
+            return
+        self._heard = now
+        assigned = self._client.assignment()
+        async with asyncio.timeout(IDLE_SECONDS):
+            ends = await self._client.end_offsets(list(assigned)) if assigned else {}
+            at = {place: await self._client.position(place) for place in ends}
+        if not ends or at != ends:
+            self._on_stall()
+            raise BusUnavailable(f"Kafka: nothing arrives from {self._topic}")
+
+    async def _hint(self) -> None:
+        """Tell the group, if there is one, once in a while, how far we are."""
+        now = asyncio.get_running_loop().time()
+        if self._grouped and self._done and now - self._hinted > HINT_SECONDS and not self._ready:
             self._hinted, done = now, self._done
             self._done = {}
             with suppress(KafkaError):
@@ -281,9 +318,8 @@ async def create_topics(options: KafkaOptions, topics: Sequence[Topic]) -> list[
         missing = [topic for topic in topics if topic.name not in have]
         wanted = [NewTopic(one.name, one.partitions, one.replicas, topic_configs=dict(one.settings)) for one in missing]
         answer = await admin.create_topics(wanted)
-        for name, code, *_ in answer.topic_errors:
-            if code not in {0, TopicAlreadyExistsError.errno}:
-                raise BusUnavailable(f"Kafka refuses to create {name} ({for_code(code).__name__})")
+        if refused := {name: for_code(code) for name, code, *_ in answer.topic_errors if code not in MADE}:
+            raise BusUnavailable(f"Kafka refuses to create topics: {refused}")
         while not {topic.name for topic in missing} <= set(await admin.list_topics()):  # noqa: ASYNC110
             await asyncio.sleep(CREATED_SECONDS)
         return [topic.name for topic in missing]

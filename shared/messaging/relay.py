@@ -24,7 +24,7 @@ from shared.messaging.pglog import Readable
 BATCH = 500
 POLL_SECONDS = 0.03
 NOTE_SECONDS = 0.5
-RETRY_SECONDS = 0.5
+RETRY_SECONDS, CHECK_SECONDS = 0.5, 3.0
 RELAY = "relay"
 TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext($1), $2)"
 NOTE_CURSORS = """
@@ -131,7 +131,9 @@ class Relay:
             self._sent[partition] = position
             rung = news.next_ring()
             if not self._heads or self._heads[partition] <= position:
-                await news.wait(1, rung)
+                await news.wait(CHECK_SECONDS, rung)
+                if not rung.is_set() and (await publisher.places())[partition].end != offset:
+                    raise Displaced(f"{self._service}/{partition} is not where it was")
                 continue
             events = await self._log.read_partition(partition, position, BATCH)
             if await publisher.publish(partition, events) != offset:

@@ -28,11 +28,18 @@ class Ordered:
         self._next[partition] = after + 1
         self._searching.pop(partition, None)
 
+    def forget(self, partition: int) -> None:
+        """Expect nothing: what still arrives from this partition is dropped."""
+        self._next.pop(partition, None)
+        self._searching.pop(partition, None)
+
     def take(self, partition: int, events: Iterable[Recorded], now: float) -> tuple[list[Recorded], int | None]:
         """The events that come next; and, when something is missing, the position after which to look for it."""
         taken: list[Recorded] = []
         for event in events:
-            expected = self._next[partition]
+            expected = self._next.get(partition)
+            if expected is None:
+                break
             if event.position == expected:
                 self._searching.pop(partition, None)
                 self._next[partition] = expected + 1

@@ -26,7 +26,7 @@ from shared.engine.runtime import ANSWERS_KEY, Running
 from shared.eventlog.log import Appended, Claim, KeyTaken, WrongVersion
 from shared.web.bodies import fingerprint, parse_body, read_body
 from shared.web.identity import ANYBODY, Ownership, Principal, Scope, Tokens, identify
-from shared.web.preconditions import POSITION, REPLAYED, etag, position_header, preconditions
+from shared.web.preconditions import POSITION, REPLAYED, etag, position_header, preconditions, wait_for_position
 from shared.web.problems import Problem, problem_of, problem_response
 
 B = TypeVar("B", bound=BaseModel)
@@ -113,6 +113,7 @@ class CommandRoute:
     async def _answer(self, request: Request, running: Running, tokens: Tokens) -> Response:
         principal = ANYBODY if self.scope is Scope.PUBLIC else identify(request, self.scope, tokens)
         asked = preconditions(request)
+        await wait_for_position(request, running)
         raw = await self._read(request, running)
         body = parse_body(raw or b"{}", self.body)
         subject = request.path_params.get(self.subject, "")

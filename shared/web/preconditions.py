@@ -49,7 +49,10 @@ def position_header(service: str, appended: Appended) -> str:
 
 
 async def wait_for_position(request: Request, running: Running) -> None:
-    """Let a read wait until its views have reached the position it was given. Raises POSITION_INVALID or TOO_EARLY."""
+    """Wait until what follows from a position has taken effect here: for reads, and for commands that build on it.
+
+    Raises POSITION_INVALID or TOO_EARLY.
+    """
     asked = request.headers.get(IF_POSITION)
     if asked is None:
         return

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import asyncpg
 import pytest
@@ -21,7 +21,7 @@ from cloudevents.core.formats.json import JSONFormat
 from shared.eventlog.log import partition_of
 from shared.eventlog.postgres import PostgresLog
 from shared.messaging.brokers import KafkaOptions
-from shared.messaging.bus import Bell, BusUnavailable, Hole
+from shared.messaging.bus import Bell, BusUnavailable, Hole, Subscription
 from shared.messaging.cloudevents import to_message
 from shared.messaging.kafka import KafkaBus, partition_counts
 from tests.support.database import PARTITIONS, TestServer
@@ -76,6 +76,18 @@ class Published:
             await subscription.close()
             await bus.close()
         return positions
+
+    async def again(self, bus: KafkaBus, after: int, alone: bool) -> Subscription:
+        """Subscribe anew, as a consumer does."""
+
+        async def reached() -> dict[int, int]:
+            return {PARTITION: after}
+
+        while True:
+            try:
+                return await bus.subscribe("reader", "intake", reached, alone=alone)
+            except BusUnavailable:
+                await asyncio.sleep(0.1)
 
     async def produce(self, *records: tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]) -> None:
         """As somebody who is not our relay."""
@@ -172,18 +184,60 @@ async def test_a_topic_made_anew_is_filled_from_the_start_and_repeats_are_droppe
     async with relay(unpublished):
         await unpublished.log.append(append(SUBJECT, 0, 5))
         await unpublished.in_topic()
-        admin = AIOKafkaAdminClient(bootstrap_servers=unpublished.options.bootstrap)
-        await admin.start()
-        await admin.delete_topics([unpublished.topic])
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while unpublished.topic in await partition_counts(unpublished.options, [unpublished.topic]):
-                await asyncio.sleep(0.02)
-        await admin.close()
+        await gone(unpublished)
         await unpublished.log.append(append(SUBJECT, 5, 5))
         await make_topics(unpublished.options)
         await unpublished.in_topic()
         assert await unpublished.read(10) == list(range(1, 11))
         assert await unpublished.read(7, after=3) == list(range(4, 11))
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_who_reads_a_topic_while_it_is_made_anew_goes_on(
+    unpublished: Published, alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.messaging.kafka.IDLE_SECONDS", 1.0)
+
+    async def reached() -> dict[int, int]:
+        return {}
+
+    unpublished.options = replace(unpublished.options, instance="here")
+    async with relay(unpublished), asyncio.timeout(PATIENCE_SECONDS):
+        bus = unpublished.bus()
+        subscription = await bus.subscribe("reader", "intake", reached, alone=alone)
+        positions: list[int] = []
+        for version in (0, 5):
+            await unpublished.log.append(append(SUBJECT, version, 5))
+            while len(positions) < version + 5:
+                try:
+                    positions += [event.position for event in (await subscription.next()).events]
+                except BusUnavailable:
+                    await subscription.close()
+                    subscription = await unpublished.again(bus, len(positions), alone)
+            if version == 0:
+                await gone(unpublished)
+                await make_topics(unpublished.options)
+        assert positions == list(range(1, 11))
+        await subscription.close()
+        await bus.close()
+
+
+async def test_offsets_that_an_operator_reset_change_nothing(unpublished: Published) -> None:
+    async with relay(unpublished):
+        await unpublished.log.append(append(SUBJECT, 0, 5))
+        await unpublished.in_topic()
+        assert await unpublished.read(5) == [1, 2, 3, 4, 5]
+        group = unpublished.options.membership("routing.reader.intake")["group_id"]
+        place = TopicPartition(unpublished.topic, PARTITION)
+        for offset in (0, 5):  # to the earliest, to the latest
+            client = AIOKafkaConsumer(
+                bootstrap_servers=unpublished.options.bootstrap, group_id=group, enable_auto_commit=False
+            )
+            await client.start()
+            client.assign([place])
+            await client.commit({place: offset})
+            await client.stop()
+            assert await unpublished.read(2, after=3) == [4, 5]
 
 
 async def test_a_topic_that_was_emptied_goes_on_where_the_log_was(unpublished: Published) -> None:
@@ -240,6 +294,17 @@ async def test_a_missing_topic_is_said_and_not_created(kafka: str) -> None:
     with pytest.raises(BusUnavailable, match="jiesu topics"):
         await bus.heads("intake")
     assert await partition_counts(options, [options.topic("intake")]) == {}
+
+
+async def gone(made: Published) -> None:
+    """Delete the topic with everything in it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=made.options.bootstrap)
+    await admin.start()
+    await admin.delete_topics([made.topic])
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while made.topic in await partition_counts(made.options, [made.topic]):
+            await asyncio.sleep(0.02)
+    await admin.close()
 
 
 async def offsets(made: Published) -> int:

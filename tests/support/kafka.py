@@ -26,13 +26,18 @@ from tests.support.running import job
 _numbers = itertools.count(1)
 
 
-@contextmanager
-def own_cluster(size: int = 1, **properties: str) -> Iterator[Cluster]:
-    """Brokers of the test's own, to be killed and paused; skipped by name where Java or Maven is missing."""
+def needs_java() -> None:
+    """Skips the test by name where no broker can be started; fails it where REQUIRE_KAFKA is set."""
     if (missing := what_is_missing()) is not None:
         if os.environ.get("REQUIRE_KAFKA"):
             pytest.fail(missing)
         pytest.skip(f"real Kafka: {missing}")
+
+
+@contextmanager
+def own_cluster(size: int = 1, **properties: str) -> Iterator[Cluster]:
+    """Brokers of the test's own, to be killed and paused; skipped by name where Java or Maven is missing."""
+    needs_java()
     folder = Path(tempfile.mkdtemp(prefix="jiesu-kafka-", dir="/tmp"))
     try:
         with cluster(folder, size, **properties) as made:
