@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup run test check bench chaos kafka lock clean
+.PHONY: help setup run test check bench chaos contracts kafka lock clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -30,6 +30,9 @@ chaos: setup ## an hour's worth of kills in minutes, on a real Kafka (Java, Mave
 
 kafka: setup ## a real Kafka on loopback as a plain process (Java, Maven)
 	@$(BIN)/python -m deploy.kafka.broker
+
+contracts: setup ## record schemas and examples of new events, redraw the README's diagram
+	@$(BIN)/python -m tests.contract.golden
 
 setup: $(READY) ## the virtual environment, from requirements.lock
 

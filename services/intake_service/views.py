@@ -104,6 +104,9 @@ class Story(View):
     table = STORY
     sources = ALL_SERVICES
 
+    def wants(self, event: Envelope) -> bool:
+        return event.stream.startswith(_STREAMS)
+
     async def apply(self, connection: Connection, physical: str, events: Sequence[Envelope]) -> None:
         records = [
             (
@@ -118,7 +121,7 @@ class Story(View):
                 orjson.dumps(event.data).decode(),
             )
             for event in events
-            if event.stream.startswith(_STREAMS)
+            if self.wants(event)
         ]
         await connection.copy_records_to_table(physical, records=records, columns=STORY.columns.keys())
 

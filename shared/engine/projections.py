@@ -52,6 +52,10 @@ class View(ABC):
         return str(self.table.name)
 
     @abstractmethod
+    def wants(self, event: Envelope) -> bool:
+        """Whether an event changes anything here."""
+
+    @abstractmethod
     async def apply(self, connection: Connection, physical: str, events: Sequence[Envelope]) -> None:
         """Fold these events of one source partition, in order, into the physical table."""
 
@@ -62,6 +66,9 @@ class KeyedView(View):
     @abstractmethod
     def key(self, event: Envelope) -> str | None:
         """Which row an event belongs to; None when the view has no interest in it."""
+
+    def wants(self, event: Envelope) -> bool:
+        return self.key(event) is not None
 
     @abstractmethod
     def fold(self, row: dict[str, Any], event: Envelope) -> None:

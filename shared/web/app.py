@@ -23,6 +23,8 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
+from shared.contracts.catalogue import CATALOGUE
+from shared.contracts.documents import asyncapi, event_schema
 from shared.engine.ids import Ids
 from shared.engine.runtime import Running
 from shared.engine.telemetry import REQUEST_SECONDS, REQUESTS
@@ -133,7 +135,22 @@ def _operational(running: Running) -> list[Route]:
     async def metrics(_: Request) -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
-    return [Route("/health/live", live), Route("/health/ready", ready), Route("/metrics", metrics)]
+    async def channels(_: Request) -> Response:
+        return JSONResponse(asyncapi(running.service.name))
+
+    async def schema(request: Request) -> Response:
+        event = CATALOGUE.get(request.path_params["event_type"])
+        if event is None or event.owner != running.service.name:
+            raise Problem("NOT_FOUND")
+        return JSONResponse(event_schema(event), media_type="application/schema+json")
+
+    return [
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+        Route("/metrics", metrics),
+        Route("/asyncapi.json", channels),
+        Route("/schemas/{event_type}.json", schema),
+    ]
 
 
 async def _handle(request: Request, error: Exception) -> Response:

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import asyncpg
-import pytest
 
 from deploy.kafka.broker import Cluster, cluster, what_is_missing
 from services.topics import declared
@@ -21,17 +20,16 @@ from shared.messaging.kafka import create_topics, publishing
 from shared.messaging.pglog import Readable
 from shared.messaging.relay import Relay
 from tests.support.database import PARTITIONS
+from tests.support.missing import missing
 from tests.support.running import job
 
 _numbers = itertools.count(1)
 
 
 def needs_java() -> None:
-    """Skips the test by name where no broker can be started; fails it where REQUIRE_KAFKA is set."""
-    if (missing := what_is_missing()) is not None:
-        if os.environ.get("REQUIRE_KAFKA"):
-            pytest.fail(missing)
-        pytest.skip(f"real Kafka: {missing}")
+    """Skips the test by name where no broker can be started."""
+    if (reason := what_is_missing()) is not None:
+        missing(f"real Kafka: {reason}")
 
 
 @contextmanager
