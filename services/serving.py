@@ -21,6 +21,7 @@ from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
 from shared.web.app import Api, Face, create_app, create_city
 from shared.web.identity import Tokens
+from shared.web.webhooks import delivering
 
 STOP_SECONDS = 20
 BACKLOG = 2048
@@ -57,12 +58,13 @@ async def serve(
             _stop_on_signal(server, city, settings.drain_seconds)
             calm_collector()
             started(tokens)
-            await server.serve(sockets=[bound])
+            async with delivering(city if Role.RELAY in roles else {}, {name: APIS[name].owners for name in city}):
+                await server.serve(sockets=[bound])
 
 
 def faces(city: Mapping[str, Running], tokens: Tokens, roles: Collection[Role] = EVERY_ROLE) -> dict[str, Face]:
     """What each service shows; a process that answers no requests still shows its health and metrics."""
-    nothing = {name: Api(APIS[name].title, APIRouter(), ()) for name in city}
+    nothing = {name: Api(APIS[name].title, APIRouter(), (), APIS[name].owners) for name in city}
     shown = APIS if Role.API in roles else nothing
     return {name: create_app(shown[name], running, tokens) for name, running in city.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 import orjson
@@ -27,7 +28,8 @@ from shared.engine.decider import NotYours
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import sealed_refs, unseal_data
-from shared.web.app import Api, Asking, reads
+from shared.web.app import Api
+from shared.web.asking import Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Moment, ShortText, Text
 from shared.web.identity import Ownership, Scope
@@ -125,6 +127,17 @@ def _plan(call: Call[Any], command: Any) -> Plan:
     return Plan(intention, state_and_version)
 
 
+def _owned(row: RowMapping) -> Ownership:
+    return Ownership(frozenset({row["lead_unit"]} - {None}), row["cc_district"])
+
+
+async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
+    """Whose these appeals are."""
+    async with running.reads.connect() as connection:
+        rows = (await connection.execute(select(CASES).where(CASES.c.appeal_id.in_(subjects)))).mappings()
+        return {row["appeal_id"]: _owned(row) for row in rows}
+
+
 def _ownership(case: Case) -> Ownership:
     if case.opened is None:
         return Ownership()
@@ -136,8 +149,7 @@ async def get_case(appeal_id: str, asking: CanRead) -> Response:
     """Contacts, feedback, callbacks, round by round."""
     async with asking.running.reads.connect() as connection:
         row = (await connection.execute(select(CASES).where(CASES.c.appeal_id == appeal_id))).mappings().first()
-    owned = Ownership(frozenset({row["lead_unit"]} - {None}), row["cc_district"]) if row else Ownership()
-    if row is None or not asking.principal.can_see(asking.scope, owned):
+    if row is None or not asking.principal.can_see(asking.scope, _owned(row)):
         raise NotYours
     file = await _file(asking.running, row)
     return JSONResponse(file, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
@@ -191,4 +203,4 @@ COMMANDS = (
     CommandRoute(f"{_CASE}/callback", CallbackBody, Scope.CALL_BACK, callback, "Record the callback"),
 )
 
-API = Api("Jiesu feedback 两种反馈", router, COMMANDS)
+API = Api("Jiesu feedback 两种反馈", router, COMMANDS, owners)

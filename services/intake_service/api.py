@@ -19,6 +19,7 @@ from services.intake_service.reading import (
     in_reach,
     load_appeal,
     merges_of,
+    owners,
     ownership,
     summary,
     whole_case,
@@ -29,7 +30,8 @@ from shared.contracts.codes import ENDED, CaseState, Channel, Kind, Route
 from shared.contracts.envelope import Actor, rfc3339
 from shared.engine.decider import NotYours
 from shared.engine.execute import Decision, Intention
-from shared.web.app import Api, Asking, PublicAsking, reads
+from shared.web.app import Api
+from shared.web.asking import Asking, PublicAsking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Moment, ShortText, Text, Uuid
 from shared.web.identity import Ownership, Scope
@@ -270,4 +272,4 @@ COMMANDS = (
     ),
 )  # fmt: skip
 
-API = Api("Jiesu intake 一号响应", router, COMMANDS)
+API = Api("Jiesu intake 一号响应", router, COMMANDS, owners)

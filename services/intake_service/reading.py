@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -31,6 +32,13 @@ def ownership(row: RowMapping) -> Ownership:
     """Whose case this is."""
     units = frozenset(unit for unit in (row["lead_unit"],) if unit)
     return Ownership(units, row["cc_district"] or row["district"], row["client"])
+
+
+async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
+    """Whose these appeals are."""
+    async with running.reads.connect() as connection:
+        rows = (await connection.execute(select(CASES).where(CASES.c.appeal_id.in_(subjects)))).mappings()
+        return {row["appeal_id"]: ownership(row) for row in rows}
 
 
 async def case_row(running: Running, appeal_id: str) -> RowMapping:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -21,7 +22,9 @@ from shared.contracts.envelope import BEIJING, rfc3339
 from shared.contracts.routing import Rule, UnitRegistered
 from shared.engine.decider import NotYours
 from shared.engine.execute import Intention
-from shared.web.app import Api, Asking, reads
+from shared.engine.runtime import Running
+from shared.web.app import Api
+from shared.web.asking import Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Code, Label, Moment, ShortText
 from shared.web.identity import Ownership, Principal, Reach, Scope
@@ -113,6 +116,17 @@ def _plan(call: Call[Any], command: Any) -> Plan:
     return Plan(intention, state_and_version)
 
 
+def _owned(row: RowMapping) -> Ownership:
+    return Ownership(frozenset({row["lead_unit"]} - {None}), row["cc_district"])
+
+
+async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
+    """Whose these appeals are."""
+    async with running.reads.connect() as connection:
+        rows = (await connection.execute(select(ORDERS).where(ORDERS.c.appeal_id.in_(subjects)))).mappings()
+        return {row["appeal_id"]: _owned(row) for row in rows}
+
+
 def _ownership(order: Order) -> Ownership:
     if order.dispatch is None:
         candidates = order.proposal.candidates if order.proposal else ()
@@ -155,8 +169,7 @@ def order_of(row: RowMapping) -> dict[str, Any]:
 async def _order(asking: Asking, appeal_id: str) -> RowMapping:
     async with asking.running.reads.connect() as connection:
         row = (await connection.execute(select(ORDERS).where(ORDERS.c.appeal_id == appeal_id))).mappings().first()
-    owned = Ownership(frozenset({row["lead_unit"]} - {None}), row["cc_district"]) if row else Ownership()
-    if row is None or not asking.principal.can_see(asking.scope, owned):
+    if row is None or not asking.principal.can_see(asking.scope, _owned(row)):
         raise NotYours
     return row
 
@@ -259,4 +272,4 @@ COMMANDS = (
     ),
 )  # fmt: skip
 
-API = Api("Jiesu routing 精准派单", router, COMMANDS)
+API = Api("Jiesu routing 精准派单", router, COMMANDS, owners)

@@ -17,16 +17,17 @@ from services.scoring_service.formula import Score, league_table, mean_of_units,
 from services.scoring_service.leagues import counts_of, counts_query
 from services.scoring_service.period import bounds, period_of
 from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, Policy, read_policy
-from services.scoring_service.views import POLICIES
+from services.scoring_service.views import POLICIES, ROUNDS
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
 from shared.engine.decider import NotYours
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
-from shared.web.app import Api, Asking, reads
+from shared.web.app import Api
+from shared.web.asking import Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Moment
-from shared.web.identity import Scope
+from shared.web.identity import Ownership, Scope
 from shared.web.paging import Window, page
 from shared.web.problems import Problem, pointer, validation_problem
 
@@ -198,4 +199,15 @@ COMMANDS = (
                  subject="version"),
 )  # fmt: skip
 
-API = Api("Jiesu scoring 三率考核", router, COMMANDS)
+
+async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
+    """Whose these appeals are: the units that they are counted for."""
+    async with running.reads.connect() as connection:
+        rows = (await connection.execute(select(ROUNDS).where(ROUNDS.c.appeal_id.in_(subjects)))).mappings()
+        units: dict[str, set[str]] = {}
+        for row in rows:
+            units.setdefault(row["appeal_id"], set()).update({row["unit_id"]} - {None})
+    return {appeal_id: Ownership(frozenset(names)) for appeal_id, names in units.items()}
+
+
+API = Api("Jiesu scoring 三率考核", router, COMMANDS, owners)

@@ -26,11 +26,13 @@ from shared.engine.projections import Projection, View
 from shared.engine.reacting import Reacting, Reactions
 from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
+from shared.engine.webhooks import WEBHOOKS_KEY
 from shared.eventlog.log import partition_of
 from shared.eventlog.postgres import PostgresLog
 from shared.eventlog.sealing import Keyring, check_master_key
 from shared.eventlog.vault import PostgresVault
 from shared.messaging.bus import Bell, Bus, BusUnavailable
+from shared.messaging.pglog import PgLogBus
 
 REACT, DEADLINES = "react", "deadlines"
 
@@ -80,6 +82,7 @@ class Running:
     reads: AsyncEngine
     bell: Bell
     bus: Bus
+    near: Bus
     projections: Sequence[Projection]
     stopped: dict[str, str] = field(default_factory=dict)
     draining: bool = False
@@ -221,9 +224,21 @@ async def running_city(
             reads = reading_engine(database_url, name, settings.pool_size)
             stack.push_async_callback(reads.dispose)
             executor = Executor(f"/services/{name}", logs[name], await _keyring(pool, secrets), ids or SystemIds())
+            near = PgLogBus({name: logs[name]}, {name: bells[name]})
             projections = [Projection(view, pool, bus) for view in service.views]
             city[name] = Running(
-                service, settings, secrets, clock, executor, logs[name], pool, reads, bells[name], bus, projections
+                service,
+                settings,
+                secrets,
+                clock,
+                executor,
+                logs[name],
+                pool,
+                reads,
+                bells[name],
+                bus,
+                near,
+                projections,
             )
         await _start(city, stack, roles)
         yield city
@@ -271,7 +286,8 @@ async def _keyring(pool: asyncpg.Pool, secrets: Secrets) -> Keyring:
     keyring = Keyring(vault, secrets.master)
     if (sample := await vault.any_key()) is not None:
         check_master_key(keyring, *sample)
-    await keyring.pin(ANSWERS_KEY)
+    for ref in (ANSWERS_KEY, WEBHOOKS_KEY):
+        await keyring.pin(ref)
     return keyring
 
 

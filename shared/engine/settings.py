@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     kafka_key_file: Annotated[FilePath | None, Field(description="its key")] = None
     kafka_prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$", description="before topic and group names")] = ""
     kafka_replicas: Annotated[int, Field(ge=1, le=9, description="copies of every topic that is created")] = 1
+    webhook_networks: Annotated[str, Field(description="CIDRs, comma separated, that webhooks may call inside")] = ""
+    stream_limit: Annotated[int, Field(ge=1, le=10_000, description="event streams open at once per process")] = 200
     otlp_endpoint: Annotated[str | None, Field(description="URL of an OpenTelemetry collector; unset: none")] = None
 
     @model_validator(mode="after")

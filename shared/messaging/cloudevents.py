@@ -7,7 +7,7 @@ recognise an event without opening it. What does not look like ours is Foreign: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.eventlog.log import Recorded, partition_of
 
@@ -64,6 +64,11 @@ def attributes(event: Recorded) -> dict[str, str]:
     }
     optional = {"causationid": envelope.causation, "traceparent": envelope.traceparent}
     return context | {name: value for name, value in optional.items() if value is not None}
+
+
+def structured(event: Recorded) -> dict[str, Any]:
+    """The event as one JSON object, CloudEvents JSON format, for HTTP."""
+    return attributes(event) | {"data": event.envelope.as_json()}
 
 
 def to_message(event: Recorded) -> Message:

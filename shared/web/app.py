@@ -9,10 +9,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
@@ -28,11 +28,14 @@ from shared.contracts.documents import asyncapi, event_schema
 from shared.engine.ids import Ids
 from shared.engine.runtime import Running
 from shared.engine.telemetry import REQUEST_SECONDS, REQUESTS
+from shared.web.asking import reads
 from shared.web.commands import CommandRoute
-from shared.web.identity import ANYBODY, Principal, Scope, Tokens, identify
+from shared.web.identity import Tokens
 from shared.web.openapi import document
-from shared.web.preconditions import wait_for_position
 from shared.web.problems import Problem, pointer, problem_of, problem_response
+from shared.web.streams import stream_route
+from shared.web.visibility import Owners
+from shared.web.webhooks import webhook_router
 
 log = structlog.get_logger()
 _SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
@@ -45,33 +48,7 @@ class Api:
     title: str
     reads: APIRouter
     commands: Sequence[CommandRoute]
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """Who reads, and from which running service."""
-
-    principal: Principal
-    running: Running
-    scope: Scope
-
-
-class reads:
-    """The dependency of every read: identity, scope and If-Position. Carries the scope for the start-up check."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.scope = scope
-
-    async def __call__(self, request: Request) -> Asking:
-        running: Running = request.app.state.running
-        principal = ANYBODY
-        if self.scope is not Scope.PUBLIC:
-            principal = identify(request, self.scope, request.app.state.tokens)
-        await wait_for_position(request, running)
-        return Asking(principal, running, self.scope)
-
-
-PublicAsking = Annotated[Asking, Depends(reads(Scope.PUBLIC))]
+    owners: Owners
 
 
 class RouteWithoutScope(Exception):
@@ -92,7 +69,10 @@ def create_app(api: Api, running: Running, tokens: Tokens) -> Face:
     app.state.running, app.state.tokens = running, tokens
     _refuse_unscoped(api.reads)
     app.include_router(api.reads)
-    app.router.routes.extend(_operational(running))
+    webhooks = webhook_router()
+    _refuse_unscoped(webhooks)
+    app.include_router(webhooks)
+    app.router.routes.extend([*_operational(running), stream_route(running, tokens, api.owners)])
     app.openapi = lambda: document(app, api.commands)  # type: ignore[method-assign]
     for error in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _handle)

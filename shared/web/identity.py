@@ -45,6 +45,7 @@ class Scope(StrEnum):
     KEEP_POLICY = "policy:write"
     READ_SCORES = "score:read"
     READ_REFERENCE = "reference:read"
+    SUBSCRIBE = "events:subscribe"
 
 
 class Reach(StrEnum):
@@ -76,6 +77,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.KEEP_UNITS: Reach.ALL,
         Scope.KEEP_CATALOGUE: Reach.ALL,
         Scope.KEEP_POLICY: Reach.ALL,
+        Scope.SUBSCRIBE: Reach.ALL,
     },
     "DISTRICT_COORDINATOR": {
         Scope.READ: Reach.DISTRICT,
@@ -83,15 +85,21 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.HANDLE: Reach.UNIT,
         Scope.READ_REFERENCE: Reach.ALL,
         Scope.READ_SCORES: Reach.ALL,
+        Scope.SUBSCRIBE: Reach.DISTRICT,
     },
     "STREET_HANDLER": _HANDLER,
     "DEPARTMENT_HANDLER": _HANDLER,
     "ENTERPRISE_HANDLER": _HANDLER,
     "COMMUNITY_ASSISTANT": {Scope.READ: Reach.UNIT, Scope.READ_REFERENCE: Reach.ALL},
     "MASS_ORG_PARTICIPANT": {Scope.READ: Reach.UNIT, Scope.READ_REFERENCE: Reach.ALL},
-    "AUDITOR": _HOTLINE_READ,
+    "AUDITOR": _HOTLINE_READ | {Scope.SUBSCRIBE: Reach.ALL},
     "ANALYST": {Scope.READ_REFERENCE: Reach.ALL, Scope.READ_SCORES: Reach.ALL},
-    "INTEGRATOR": {Scope.REGISTER: Reach.OWN, Scope.READ: Reach.OWN, Scope.READ_REFERENCE: Reach.ALL},
+    "INTEGRATOR": {
+        Scope.REGISTER: Reach.OWN,
+        Scope.READ: Reach.OWN,
+        Scope.READ_REFERENCE: Reach.ALL,
+        Scope.SUBSCRIBE: Reach.OWN,
+    },
     "APPELLANT": {Scope.REGISTER: Reach.OWN, Scope.READ: Reach.OWN, Scope.WITHDRAW: Reach.OWN},
 }
 _WIDEST = [Reach.ALL, Reach.DISTRICT, Reach.UNIT, Reach.OWN]

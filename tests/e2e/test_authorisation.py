@@ -19,7 +19,8 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import PlainTextResponse
 
 from services.city import APIS
-from shared.web.app import Api, RouteWithoutScope, create_app, reads
+from shared.web.app import Api, RouteWithoutScope, create_app
+from shared.web.asking import reads
 from shared.web.identity import PERMISSIONS, Reach, Scope, Tokens
 from tests.support.city import WATER, City, Reply
 from tests.support.database import TestServer
@@ -125,7 +126,7 @@ def test_a_route_without_a_scope_does_not_start(city: City) -> None:
     mounted.mount("/v1/naked", FastAPI())
     for router in (by_fastapi, by_starlette, mounted):
         with pytest.raises(RouteWithoutScope, match="/v1/naked"):
-            create_app(Api("x", router, ()), running, city.tokens)
+            create_app(Api("x", router, (), APIS["intake"].owners), running, city.tokens)
 
 
 def _same_nothing(one: Reply, other: Reply) -> bool:

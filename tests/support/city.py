@@ -24,6 +24,7 @@ from shared.engine.secrets import Secrets
 from shared.messaging.bus import Bus
 from shared.web.app import create_app, create_city
 from shared.web.identity import Tokens
+from shared.web.webhooks import delivering
 from tests.support.database import TestServer
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
@@ -183,7 +184,11 @@ async def a_city(
             serving = Server(config)
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             connector = aiohttp.TCPConnector(limit=256)
-            async with aiohttp.ClientSession(connector=connector) as http:
+            owners = {name: api.owners for name, api in APIS.items()}
+            async with (
+                delivering(running if jobs else {}, owners),
+                aiohttp.ClientSession(connector=connector) as http,
+            ):
                 yield City(f"http://127.0.0.1:{listener.getsockname()[1]}", running, clock, http)
             serving.should_exit = True
             await task

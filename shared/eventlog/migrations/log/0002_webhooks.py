@@ -1,0 +1,16 @@
+"""Webhooks: who wants to be told, where, and how far that has got."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import op
+
+revision = "0002_webhooks"
+down_revision = "0001_log"
+
+
+def upgrade() -> None:
+    """Runs the SQL beside this file in one go."""
+    script = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+    driver: Any = op.get_bind().connection.dbapi_connection
+    driver.run_async(lambda connection: connection.execute(script))
