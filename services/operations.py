@@ -83,7 +83,7 @@ async def _look_around(settings: Settings, service: Service) -> None:
     finally:
         await connection.close()
     if settings.kafka_bootstrap is not None:
-        await check_topics(settings)
+        await check_topics(settings, service.sources | {service.name})
 
 
 @app.command("migrate")

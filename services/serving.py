@@ -19,6 +19,7 @@ from shared.engine.ids import SystemIds
 from shared.engine.runtime import EVERY_ROLE, Role, Running, Service, running_city
 from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
+from shared.engine.tracing import flush_traces, send_traces_to
 from shared.web.app import Api, Face, create_app, create_city
 from shared.web.identity import Tokens
 from shared.web.webhooks import delivering
@@ -51,6 +52,8 @@ async def serve(
     listener: socket.socket | None = None,
 ) -> None:
     """Run until SIGINT or SIGTERM. Raises CannotStart with one line when the port is taken."""
+    if settings.otlp_endpoint is not None:
+        send_traces_to(settings.otlp_endpoint, services[0].name if len(services) == 1 else "city")
     with listening(settings) if listener is None else listener as bound:
         async with running_city(services, database_url, settings, secrets, roles=roles) as city:
             tokens = Tokens(secrets.token, next(iter(city.values())).clock)
@@ -60,6 +63,7 @@ async def serve(
             started(tokens)
             async with delivering(city if Role.RELAY in roles else {}, {name: APIS[name].owners for name in city}):
                 await server.serve(sockets=[bound])
+    flush_traces()
 
 
 def faces(city: Mapping[str, Running], tokens: Tokens, roles: Collection[Role] = EVERY_ROLE) -> dict[str, Face]:

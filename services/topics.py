@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,14 @@ async def make_topics(settings: Settings) -> list[str]:
         made = await create_topics(options, wanted)
     except BusUnavailable as error:
         raise CannotStart(f"JIESU_KAFKA_BOOTSTRAP: {error}") from None
-    await check_topics(settings)
+    await check_topics(settings, [service.name for service in SERVICES])
     return made
 
 
-async def check_topics(settings: Settings) -> None:
-    """Raises CannotStart unless every topic has as many partitions as the logs; BusUnavailable when out of reach."""
+async def check_topics(settings: Settings, sources: Collection[str]) -> None:
+    """Raises CannotStart unless these topics have as many partitions as the logs; BusUnavailable when out of reach."""
     options = kafka_options(settings)
-    names = [options.topic(service.name) for service in SERVICES]
+    names = [options.topic(source) for source in sorted(sources)]
     found = await partition_counts(options, names)
     for name in names:
         if name not in found:

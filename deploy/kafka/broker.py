@@ -42,7 +42,7 @@ def what_is_missing() -> str | None:
 
 def resolve_jars() -> None:
     """Fetch Kafka with Maven, once."""
-    if JARS.is_dir() and any(JARS.glob("kafka_2.13-*.jar")):
+    if JARS.is_dir() and any(JARS.glob("kafka-tools-4*.jar")):
         return
     if (missing := what_is_missing()) is not None:
         raise CannotStart(missing)
@@ -133,10 +133,10 @@ class Cluster:
 def cluster(data: Path, size: int = 1, ports: Sequence[int] = (), **more: str) -> Iterator[Cluster]:
     """A running cluster with its data in `data`. Raises CannotStart. `more` are broker properties, `_` for `.`."""
     resolve_jars()
-    ports = [*ports, *_free_ports(2 * size - len(ports))]
+    ports = [*ports, *free_ports(2 * size - len(ports))]
     plain, controllers = ports[:size], ports[size : 2 * size]
     extra = {name.replace("_", "."): value for name, value in more.items()}
-    brokers = [Broker(data / f"broker-{n}", _properties(n, size, plain[n], controllers) | extra) for n in range(size)]
+    brokers = [Broker(data / f"broker-{n}", properties_of(n, size, plain[n], controllers) | extra) for n in range(size)]
     cluster_id = base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")
     made = Cluster(brokers, ",".join(f"127.0.0.1:{port}" for port in plain))
     try:
@@ -150,7 +150,7 @@ def cluster(data: Path, size: int = 1, ports: Sequence[int] = (), **more: str) -
         made.stop()
 
 
-def _properties(node: int, size: int, port: int, controllers: Sequence[int]) -> dict[str, str]:
+def properties_of(node: int, size: int, port: int, controllers: Sequence[int]) -> dict[str, str]:
     voters = ",".join(f"{n}@127.0.0.1:{controller}" for n, controller in enumerate(controllers))
     replicas, in_sync = str(min(size, 3)), str(min(size, 2))
     return {
@@ -178,7 +178,7 @@ def _port_of(listeners: str) -> int:
     return int(listeners.split(",", maxsplit=1)[0].rsplit(":", 1)[1])
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:

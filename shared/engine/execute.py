@@ -16,6 +16,7 @@ from shared.contracts.upcasters import payload_of
 from shared.engine.decider import Command, Decider
 from shared.engine.ids import Ids
 from shared.engine.telemetry import APPEND_SECONDS
+from shared.engine.tracing import current_traceparent
 from shared.eventlog.canonical import canonical, leaf_hash
 from shared.eventlog.log import Append, Appended, Claim, Entry, Log, Recorded, WrongVersion
 from shared.eventlog.postgres import READ_STREAMS, Connection, append_within
@@ -161,6 +162,7 @@ class Executor:
             correlation=cause.correlation if cause else event_id,
             causation=cause.id if cause else None,
             data=data,
+            traceparent=current_traceparent() or (cause.traceparent if cause else None),
         )
 
 

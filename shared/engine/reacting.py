@@ -23,6 +23,7 @@ from shared.engine.decider import NotYours, Refused
 from shared.engine.execute import Executor, Intention, Within
 from shared.engine.parking import BEHIND, HOLD_CURSORS, TAKE_PARKED, park, subjects_waiting
 from shared.engine.telemetry import SKIPPED
+from shared.engine.tracing import span
 from shared.eventlog.log import Recorded
 from shared.eventlog.postgres import Connection
 from shared.eventlog.sealing import SubjectErased, personal_paths, sealed_refs, unseal_data
@@ -100,7 +101,13 @@ class Reacting:
         """Carry a plan out; answers with the reason when the event must be parked."""
         if behind:
             return BEHIND
-        return plan if isinstance(plan, str) else await self._carry_out(within, plan)
+        if isinstance(plan, str):
+            return plan
+        if not plan:
+            return None
+        cause = plan[0].cause
+        with span(f"react to {cause.type}" if cause else "react", cause.traceparent if cause else None):
+            return await self._carry_out(within, plan)
 
     async def _plan(self, envelope: Envelope | None, world: Any) -> Sequence[Intention[Any]] | str:
         """The intentions that follow from an event, or the reason why it cannot be read."""

@@ -67,6 +67,11 @@ class Service:
     decides_on: tuple[str, ...] = ()
     founding: Callable[[Running], Awaitable[None]] | None = None
 
+    @property
+    def sources(self) -> frozenset[str]:
+        """Whose events it reads."""
+        return frozenset({*self.reactions.sources, *(source for view in self.views for source in view.sources)})
+
 
 @dataclass
 class Running:

@@ -9,6 +9,8 @@ from typing import Any
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+SAME_LINE_SECONDS = 30.0
+
 REQUESTS = Counter("jiesu_http_requests_total", "Answers given, by route and status.", ["service", "route", "status"])
 REQUEST_SECONDS = Histogram("jiesu_http_request_seconds", "Time from request to answer.", ["service", "route"])
 CONSUMED = Counter("jiesu_consumed_events_total", "Events that took effect at a consumer.", ["consumer", "source"])
@@ -61,4 +63,20 @@ def configure_logging(level: str) -> None:
     remove = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=common, processors=[remove, as_json]))
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    logging.getLogger("aiokafka").setLevel("DEBUG" if level == "debug" else "CRITICAL")
+    handler.addFilter(Sparing())
+
+
+class Sparing(logging.Filter):
+    """Says the same thing once in a while: clients of a broker that is away repeat themselves many times a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, int], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is new, or long enough after the last one from the same place."""
+        place = (record.pathname, record.lineno)
+        if record.created - self._said.get(place, 0.0) < SAME_LINE_SECONDS:
+            return False
+        self._said[place] = record.created
+        return True

@@ -16,7 +16,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, TopicAuthorizationFailedError, for_code
 
 from shared.eventlog.log import Recorded
 from shared.messaging.brokers import KafkaOptions, Topic
@@ -30,7 +30,7 @@ PRODUCER_BATCH = 512 * 1024
 FETCH_BYTES = 4 * 1024 * 1024
 POLL_MS, SESSION_MS = 500, 6_000
 HINT_SECONDS = 1.0
-CREATED_SECONDS, MADE = 0.05, {0, TopicAlreadyExistsError.errno}
+START_SECONDS, CREATED_SECONDS, MADE = 30.0, 0.05, {0, TopicAlreadyExistsError.errno}
 SETTLE_SECONDS, IDLE_SECONDS = 0.05, 5.0
 
 Noted = Callable[[str, str], None]
@@ -314,14 +314,14 @@ async def publishing(options: KafkaOptions, service: str) -> AsyncIterator[Kafka
 async def create_topics(options: KafkaOptions, topics: Sequence[Topic]) -> list[str]:
     """Create those that are missing; answers with their names. Raises BusUnavailable."""
     async with _translated(), _admin(options) as admin:
-        have = set(await admin.list_topics())
-        missing = [topic for topic in topics if topic.name not in have]
+        missing = [topic for topic in topics if topic.name not in await admin.list_topics()]
         wanted = [NewTopic(one.name, one.partitions, one.replicas, topic_configs=dict(one.settings)) for one in missing]
         answer = await admin.create_topics(wanted)
         if refused := {name: for_code(code) for name, code, *_ in answer.topic_errors if code not in MADE}:
             raise BusUnavailable(f"Kafka refuses to create topics: {refused}")
-        while not {topic.name for topic in missing} <= set(await admin.list_topics()):  # noqa: ASYNC110
-            await asyncio.sleep(CREATED_SECONDS)
+        async with asyncio.timeout(START_SECONDS):
+            while not {topic.name for topic in missing} <= set(await admin.list_topics()):  # noqa: ASYNC110
+                await asyncio.sleep(CREATED_SECONDS)
         return [topic.name for topic in missing]
 
 
@@ -329,15 +329,15 @@ async def partition_counts(options: KafkaOptions, names: Sequence[str]) -> dict[
     """How many partitions these topics have; those that are not there are left out. Raises BusUnavailable."""
     async with _translated(), _admin(options) as admin:
         found = await admin.describe_topics(list(names))
+        if hidden := [one["topic"] for one in found if one["error_code"] == TopicAuthorizationFailedError.errno]:
+            raise BusUnavailable(f"Kafka does not let us see {', '.join(hidden)}: look at its ACLs")
         return {one["topic"]: len(one["partitions"]) for one in found if one["partitions"]}
 
 
 async def _partitions(options: KafkaOptions, topic: str) -> int:
-    """Of a topic that must be there. Raises BusUnavailable."""
-    counts = await partition_counts(options, [topic])
-    if topic not in counts:
+    if (count := (await partition_counts(options, [topic])).get(topic)) is None:
         raise BusUnavailable(f"Kafka has no topic {topic}: run `jiesu topics`")
-    return counts[topic]
+    return count
 
 
 @asynccontextmanager

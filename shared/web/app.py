@@ -26,8 +26,10 @@ from starlette.types import Scope as AsgiScope
 from shared.contracts.catalogue import CATALOGUE
 from shared.contracts.documents import asyncapi, event_schema
 from shared.engine.ids import Ids
+from shared.engine.readiness import why_not_ready
 from shared.engine.runtime import Running
 from shared.engine.telemetry import REQUEST_SECONDS, REQUESTS
+from shared.engine.tracing import span
 from shared.web.asking import reads
 from shared.web.commands import CommandRoute
 from shared.web.identity import Tokens
@@ -99,11 +101,7 @@ def _operational(running: Running) -> list[Route]:
         return JSONResponse({"status": "live"})
 
     async def ready(_: Request) -> Response:
-        reasons = dict(running.stopped) | ({"draining": "shutting down"} if running.draining else {})
-        try:
-            await running.pool.fetchval("SELECT 1", timeout=2)
-        except Exception as error:
-            reasons["database"] = type(error).__name__
+        reasons = await why_not_ready(running)
         body: dict[str, Any] = {"status": "not ready" if reasons else "ready", "reasons": reasons}
         body |= {
             "service": running.service.name,
@@ -159,10 +157,12 @@ class Observed:
                 message["headers"] = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
             await send(message)
 
+        arrived = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
         try:
             if b"%00" in scope["raw_path"] + scope["query_string"]:
                 raise Problem("BAD_REQUEST", "a NUL is not text")
-            await self._app(scope, receive, observed)
+            with span(f"{scope['method']} {scope['path'].split('/')[1]}", arrived):
+                await self._app(scope, receive, observed)
         except Exception as error:
             known = problem_of(error)
             if known.code == "INTERNAL":

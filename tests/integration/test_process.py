@@ -16,6 +16,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from services.serving import CannotStart
 from services.up import EmbeddedPostgres
@@ -60,9 +61,9 @@ async def refusal(*words: str, **environment: str) -> str:
 
 
 @asynccontextmanager
-async def running(folder: Path, port: int) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running(folder: Path, port: int, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """A city that has printed its first screen; killed at the end if the test has not ended it."""
-    process = await jiesu("up", "--port", str(port), JIESU_HOME=str(folder), JIESU_PARTITIONS="2")
+    process = await jiesu("up", "--port", str(port), JIESU_HOME=str(folder), JIESU_PARTITIONS="2", **environment)
     assert process.stderr is not None
     try:
         async with asyncio.timeout(START_SECONDS):
@@ -123,6 +124,29 @@ async def test_the_first_screen_shows_docs_a_token_per_role_and_a_curl_that_work
             assert re.fullmatch(rb"[\w-]+\.[\w-]+\.[\w-]+\n", printed) and errors == b""
             second = await refusal("up", "--port", str(free_port()), JIESU_HOME=str(folder))
             assert "already running" in second
+
+
+async def test_spans_reach_a_collector() -> None:
+    posted: list[bytes] = []
+
+    async def take(request: web.Request) -> web.Response:
+        posted.append(await request.read())
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", take)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    with home() as folder:
+        port = free_port()
+        endpoint = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        async with running(folder, port, JIESU_OTLP_ENDPOINT=endpoint) as city:
+            await register(port, folder, "traced")
+            city.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(city.wait(), PATIENCE_SECONDS)
+    await runner.cleanup()
+    assert b"POST intake" in b"".join(posted) and b"13800000000" not in b"".join(posted)
 
 
 async def test_what_an_operator_can_put_right_is_one_line() -> None:
