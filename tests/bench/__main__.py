@@ -19,12 +19,14 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from deploy.kafka.broker import what_is_missing
 from services.addresses import gateway
 from services.simulation import invented, simulate
 from services.up import database
 from shared.engine.clock import SystemClock
 from shared.engine.settings import Settings
 from shared.web.identity import Tokens
+from tests.bench.kafka import compare_over_kafka
 from tests.bench.log import compare
 from tests.bench.rebuild import EVENTS, rebuild_rates
 from tests.support.city import SECRETS
@@ -134,9 +136,27 @@ async def bench_log_and_rebuild() -> None:
                 screen.print(f"rebuild of `{view}` from {EVENTS:,} events: [bold]{rate:,.0f} events/s[/]")
 
 
+async def bench_kafka() -> None:
+    if (missing := what_is_missing()) is not None:
+        screen.print(f"[dim]over Kafka: not measured, {missing}[/]\n")
+        return
+    with home() as folder:
+        settings = Settings(home=folder)
+        async with database(settings) as url:
+            measured = await compare_over_kafka(url)
+    table = Table("over a real Kafka", "events/s", "per CPU second", "of raw", "p50 ms", "p99 ms", "p99 of raw")
+    raw = measured["aiokafka alone"]
+    for name, one in measured.items():
+        figures = [f"{one.rate:,.0f}", f"{one.per_cpu_second:,.0f}", f"{one.per_cpu_second / raw.per_cpu_second:.0%}"]
+        figures += [f"{one.at(0.5):.1f}", f"{one.at(0.99):.1f}", f"{one.at(0.99) / raw.at(0.99):.1f}×"]
+        table.add_row(name, *figures)
+    screen.print(table)
+
+
 if __name__ == "__main__":
     screen.print(f"[dim]jiesu bench · {time.strftime('%Y-%m-%d')} · ratios are against baselines of this run[/]\n")
     bench_intake()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(bench_log_and_rebuild())
+        runner.run(bench_kafka())
     bench_lives()
