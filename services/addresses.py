@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from services.city import PORTS
+from services.city import ports
 from shared.engine.settings import Settings
 
 ADDRESS_FILE = "address"
@@ -17,9 +17,9 @@ def gateway(url: str) -> Addresses:
     return lambda path: url.rstrip("/") + path
 
 
-def write_addresses(settings: Settings, ports: Mapping[str, int]) -> None:
+def write_addresses(settings: Settings, where: Mapping[str, int]) -> None:
     """Leave a line per service, for the commands that talk to the city of this home."""
-    lines = [f"{name} http://{settings.host}:{port}\n" for name, port in ports.items()]
+    lines = [f"{name} http://{settings.host}:{port}\n" for name, port in where.items()]
     (settings.home / ADDRESS_FILE).write_text("".join(lines))
 
 
@@ -34,4 +34,5 @@ def addresses(settings: Settings, url: str | None) -> Addresses:
 
 def everywhere(settings: Settings, split: bool) -> dict[str, str]:
     """The base URL of every service, for people to click on."""
-    return {name: f"http://{settings.host}:{port if split else settings.port}" for name, port in PORTS.items()}
+    each = ports(settings.port).items()
+    return {name: f"http://{settings.host}:{port if split else settings.port}" for name, port in each}

@@ -21,5 +21,7 @@ APIS: dict[str, Api] = {
     "scoring": scoring_api.API,
 }
 
-PORTS: dict[str, int] = {service.name: 8001 + number for number, service in enumerate(SERVICES)}
-"""Where each service listens when it is a process of its own."""
+
+def ports(gateway: int = 8000) -> dict[str, int]:
+    """Where each service listens when it is a process of its own: 8001 to 8004, after the gateway's port."""
+    return {service.name: gateway + number for number, service in enumerate(SERVICES, 1)}

@@ -14,7 +14,7 @@ import structlog
 import typer
 from rich.table import Table
 
-from services.city import PORTS, SERVICES
+from services.city import SERVICES, ports
 from services.screen import bar, run, screen
 from services.serving import CannotStart, calm_collector, serve
 from services.topics import check_topics, make_topics
@@ -45,7 +45,7 @@ def serve_command(
     known = _known(service)
     roles = _roles(role)
     asked = read_settings(port=port)
-    settings = asked if {"port"} & asked.model_fields_set else read_settings(port=PORTS[service])
+    settings = asked if {"port"} & asked.model_fields_set else read_settings(port=ports()[service])
     if settings.database_url is None:
         raise CannotStart("JIESU_DATABASE_URL is not set; `jiesu up` is for a machine without a database")
     configure_logging(settings.log_level)
@@ -216,7 +216,7 @@ def _known(name: str) -> Service:
     for service in SERVICES:
         if service.name == name:
             return service
-    raise CannotStart(f"there is no service {name}; there are {', '.join(PORTS)}")
+    raise CannotStart(f"there is no service {name}; there are {', '.join(ports())}")
 
 
 def _roles(text: str) -> frozenset[Role]:

@@ -12,7 +12,7 @@ import aiohttp
 import structlog
 
 from services.addresses import write_addresses
-from services.city import PORTS, SERVICES
+from services.city import ports
 from services.serving import CannotStart
 from services.topics import make_topics
 from services.up import alone, database, die_with_parent
@@ -33,15 +33,16 @@ async def up_split(settings: Settings, started: Callable[[Tokens], None]) -> Non
         async with database(settings) as url:
             if settings.kafka_bootstrap is not None:
                 await make_topics(settings)
-            children = [Child(one.name, PORTS[one.name], environment(settings, url, one.name)) for one in SERVICES]
-            write_addresses(settings, PORTS)
+            where = ports(settings.port)
+            children = [Child(name, port, environment(settings, url, name)) for name, port in where.items()]
+            write_addresses(settings, where)
             stopping = asyncio.Event()
             for name in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(name, stopping.set)
             async with asyncio.TaskGroup() as group:
                 for child in children:
                     group.create_task(child.keep(stopping))
-                await when_ready(settings, stopping, PORTS)
+                await when_ready(settings, stopping, where)
                 if not stopping.is_set():
                     started(Tokens(secrets.token, SystemClock()))
 
@@ -84,10 +85,10 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         await process.wait()
 
 
-async def when_ready(settings: Settings, stopping: asyncio.Event, ports: Mapping[str, int]) -> None:
+async def when_ready(settings: Settings, stopping: asyncio.Event, where: Mapping[str, int]) -> None:
     """Until every service says that it is ready. Raises CannotStart."""
     async with aiohttp.ClientSession() as http:
-        for name, port in ports.items():
+        for name, port in where.items():
             url = f"http://{settings.host}:{port}/{name}/health/ready"
             give_up = asyncio.get_running_loop().time() + READY_SECONDS
             while not stopping.is_set() and not await _is_ready(http, url):
