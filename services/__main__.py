@@ -173,7 +173,8 @@ def _first_screen(settings: Settings, split: bool, tokens: Tokens) -> None:
         f"curl -s {bases['intake']}/intake/v1/appeals -H 'Content-Type: application/json' \\\n"
         f"  -H \"Authorization: Bearer $(cat {_short(folder)}/AGENT)\" \\\n  -d '{appeal}'\n"
     )
-    screen.print("[bold]Then[/]  jiesu simulate --lives 100   ·   jiesu import FILE.csv   ·   jiesu --help\n")
+    me = _short(Path(sys.argv[0]).resolve()) if Path(sys.argv[0]).name == "jiesu" else "jiesu"
+    screen.print(f"[bold]Then[/]  {me} simulate --lives 100   ·   {me} import FILE.csv   ·   {me} --help\n")
 
 
 def _short(file: Path) -> str:
@@ -191,6 +192,11 @@ def main() -> None:
         sys.exit(1)
     except (CannotStart, WrongSetting, WrongMap, KeyFileMissing, PartitionsFixed, WrongMasterKey) as error:
         screen.print(f"[bold red]jiesu:[/] {escape(str(error) or type(error).__doc__ or '')}", soft_wrap=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        screen.print(f"[bold red]jiesu:[/] {escape(f'{error.strerror}: {error.filename}')}", soft_wrap=True)
         sys.exit(1)
 
 

@@ -101,9 +101,12 @@ def rows_of(file: Path, map_file: Path | None) -> Iterator[tuple[int, dict[str, 
     """Row number (the first data row is 1) and registration body of every row."""
     with file.open(encoding="utf-8-sig", newline="") as lines:
         reader = csv.DictReader(lines)
-        mapping = read_map(map_file, list(reader.fieldnames or []))
-        for number, row in enumerate(reader, 1):
-            yield number, mapping.body(row)
+        try:
+            mapping = read_map(map_file, list(reader.fieldnames or []))
+            for number, row in enumerate(reader, 1):
+                yield number, mapping.body(row)
+        except UnicodeDecodeError:
+            raise WrongMap(f"{file} is not UTF-8; convert it first, e.g. iconv -f GB18030 -t UTF-8") from None
 
 
 async def import_file(

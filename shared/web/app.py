@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
@@ -40,6 +40,10 @@ from shared.web.visibility import Owners
 from shared.web.webhooks import webhook_router
 
 log = structlog.get_logger()
+_INDEX = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>接诉即办 Jiesu</title>
+<h1>接诉即办 <small>Jiesu</small></h1><ul>{services}</ul></html>"""
+_LINK = """<li><a href="/{name}/docs">{name}</a> · <a href="/{name}/openapi.json">OpenAPI</a> ·
+<a href="/{name}/asyncapi.json">AsyncAPI</a> · <a href="/{name}/health/ready">ready?</a></li>"""
 _SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
 
 
@@ -83,10 +87,13 @@ def create_app(api: Api, running: Running, tokens: Tokens) -> Face:
 
 def create_city(faces: Mapping[str, Face], ids: Ids) -> ASGIApp:
     """All services under one root. Commands come before FastAPI, whose own machinery costs more than our work."""
+
+    async def index(_: Request) -> Response:
+        return HTMLResponse(_INDEX.format(services="".join(_LINK.format(name=name) for name in faces)))
+
     mounts = [Mount(f"/{name}", routes=[*face.commands, Mount("", face.app)]) for name, face in faces.items()]
-    return Observed(
-        Starlette(routes=mounts, exception_handlers=dict.fromkeys((Problem, HTTPException, Exception), _handle)), ids
-    )
+    handlers = dict.fromkeys((Problem, HTTPException, Exception), _handle)
+    return Observed(Starlette(routes=[Route("/", index), *mounts], exception_handlers=handlers), ids)
 
 
 def _refuse_unscoped(router: APIRouter) -> None:

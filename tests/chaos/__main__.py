@@ -1,6 +1,6 @@
 """`make chaos`: the long drill. Writes what it did and found to chaos-summary.json; ends with 1 when anything is wrong.
 
-python -m tests.chaos [--lives 4500] [--seed 1] [--every 4]
+python -m tests.chaos [--lives 6700] [--seed 1] [--every 4]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SUMMARY = Path("chaos-summary.json")
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="exactly once, shown")
-    parser.add_argument("--lives", type=int, default=4500, help="about 24 events each")
+    parser.add_argument("--lives", type=int, default=6700, help="about 15 events each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=float, default=4.0, help="seconds between faults, on average")
     asked = parser.parse_args()
