@@ -1,14 +1,14 @@
 """How events of a neighbour take effect here exactly once.
 
-A consumer owns one cursor row per source partition. The row is locked first and advanced in the transaction that holds
-the effect, so a repeat is recognised for ever by `position <= sequence`, two processes never do the same work, and a
-hole (`position > sequence + 1`) stops the consumer instead of being skipped.
+A consumer owns one cursor row per source partition. The rows are locked first and advanced in the transaction that
+holds the effect, so a repeat is recognised for ever by `position <= sequence`, two processes never do the same work,
+and a hole (`position > sequence + 1`) stops the consumer instead of being skipped.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
@@ -21,14 +21,16 @@ from shared.eventlog.log import LogUnavailable, Recorded, WrongVersion
 from shared.eventlog.postgres import LOST, Connection
 from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, BusUnavailable, Hole, Subscription
 
-LOCK_CURSOR = """
-    SELECT sequence FROM cursors WHERE consumer = $1 AND source = $2 AND partition = $3 FOR UPDATE"""
+LOCK_CURSORS = """
+    SELECT partition, sequence FROM cursors WHERE consumer = $1 AND source = $2 AND partition = ANY($3)
+    ORDER BY partition FOR UPDATE"""
 OPEN_CURSORS = """
     INSERT INTO cursors (consumer, source, partition) SELECT $1, $2, generate_series(0, $3::int - 1)
     ON CONFLICT DO NOTHING"""
 READ_CURSORS = "SELECT partition, sequence FROM cursors WHERE consumer = $1 AND source = $2"
-ADVANCE_CURSOR = """
-    UPDATE cursors SET sequence = $4 WHERE consumer = $1 AND source = $2 AND partition = $3"""
+ADVANCE_CURSORS = """
+    UPDATE cursors c SET sequence = moved.sequence FROM unnest($3::int[], $4::bigint[]) AS moved (partition, sequence)
+    WHERE c.consumer = $1 AND c.source = $2 AND c.partition = moved.partition"""
 
 RETRY_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 5.0
@@ -97,9 +99,9 @@ class Consumer:
         goal, count = await self._bus.heads(self.source), 0
         async with self._subscribed(batch_limit, alone=True) as subscription:
             while await self._short_of(goal):
-                batch = await subscription.next()
-                await self._until_done(batch, subscription)
-                count += len(batch.events)
+                batches = await subscription.next()
+                await self._until_done(batches, subscription)
+                count += sum(len(batch.events) for batch in batches)
         return count
 
     @asynccontextmanager
@@ -124,34 +126,42 @@ class Consumer:
         rows = await self._pool.fetch(READ_CURSORS, self.name, self.source)
         return {row["partition"]: row["sequence"] for row in rows}
 
-    async def _until_done(self, batch: Batch, subscription: Subscription) -> None:
+    async def _until_done(self, batches: Sequence[Batch], subscription: Subscription) -> None:
         pause = RETRY_PAUSE_SECONDS
         while True:
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    await self._take(connection, batch, subscription)
+                    await self._take(connection, batches, subscription)
                 return self._on_commit()
             except TRANSIENT as error:
                 log.debug("trying again", consumer=self.name, source=self.source, reason=type(error).__name__)
                 pause = await rest(pause)
 
-    async def _take(self, connection: Connection, batch: Batch, subscription: Subscription) -> None:
-        place = (self.name, self.source, batch.partition)
-        sequence = await connection.fetchval(LOCK_CURSOR, *place)
-        if sequence is None:
+    async def _take(self, connection: Connection, batches: Sequence[Batch], subscription: Subscription) -> None:
+        partitions = [batch.partition for batch in batches]
+        rows = await connection.fetch(LOCK_CURSORS, self.name, self.source, partitions)
+        if len(rows) < len(partitions):
             raise Retired
-        fresh = [event for event in batch.events if event.position > sequence]
+        reached = {row["partition"]: row["sequence"] for row in rows}
+        fresh = [event for batch in batches for event in await self._fresh(batch, reached, subscription)]
         if not fresh:
             return
-        if fresh[0].position != sequence + 1:
-            if fresh[0] is not batch.events[0]:
-                raise Hole(f"{place}: {fresh[0].position} after {sequence}")
-            await self._missing(batch, sequence, subscription)
-            return
-        _without_holes(fresh)
         await self._handler(connection, fresh)
-        await connection.execute(ADVANCE_CURSOR, *place, fresh[-1].position)
+        moved = {event.partition: event.position for event in fresh}
+        await connection.execute(ADVANCE_CURSORS, self.name, self.source, list(moved), list(moved.values()))
         CONSUMED.labels(self.name, self.source).inc(len(fresh))
+
+    async def _fresh(self, batch: Batch, reached: Mapping[int, int], subscription: Subscription) -> list[Recorded]:
+        """What of a batch has not taken effect yet."""
+        sequence = reached[batch.partition]
+        fresh = [event for event in batch.events if event.position > sequence]
+        if not fresh or fresh[0].position == sequence + 1:
+            _without_holes(fresh)
+            return fresh
+        if fresh[0] is not batch.events[0]:
+            raise Hole(f"{self.name} on {self.source}/{batch.partition}: {fresh[0].position} after {sequence}")
+        await self._missing(batch, sequence, subscription)
+        return []
 
     async def _missing(self, batch: Batch, sequence: int, subscription: Subscription) -> None:
         """The batch starts beyond our cursor: ask for the missing ones once; if they do not exist it is a hole."""

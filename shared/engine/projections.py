@@ -35,7 +35,7 @@ LOCK_CURSORS = (
 )
 DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
 REBUILD_BATCH = 10_000
-ONE_PER_PARTITION = "SELECT pg_advisory_xact_lock(hashtext($1), $2)"
+ONE_PER_PARTITION = "SELECT pg_advisory_xact_lock(hashtext($1), partition) FROM unnest($2::int[]) AS partition"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext($1))"
 
 
@@ -176,7 +176,8 @@ class Projection:
 
         async def handle(connection: Connection, events: Sequence[Recorded]) -> None:
             if len(self.view.sources) > 1:
-                await connection.execute(ONE_PER_PARTITION, physical, events[0].partition)
+                partitions = sorted({event.partition for event in events})
+                await connection.execute(ONE_PER_PARTITION, physical, partitions)
             await self.view.apply(connection, physical, [event.envelope for event in events])
 
         return handle

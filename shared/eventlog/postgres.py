@@ -8,7 +8,7 @@ Encoding, sealing and validation are done by the callers, before; nothing is com
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -38,6 +38,12 @@ READ_STREAMS = """
 READ_PARTITION = """
     SELECT partition, position, stream, version, type, body FROM events
     WHERE partition = $1 AND position > $2 ORDER BY position LIMIT $3"""
+READ_PARTITIONS = """
+    SELECT e.* FROM unnest($1::integer[], $2::bigint[]) AS wanted (partition, after)
+    CROSS JOIN LATERAL (
+        SELECT partition, position, stream, version, type, body FROM events
+        WHERE partition = wanted.partition AND position > wanted.after ORDER BY position LIMIT $3
+    ) e ORDER BY e.partition, e.position"""
 READ_HEADS = "SELECT position FROM log_heads ORDER BY partition"
 READ_ANSWER = "SELECT fingerprint, answer, partition, position FROM idempotency WHERE client = $1 AND key = $2"
 
@@ -151,6 +157,11 @@ class PostgresLog:
 
     async def read_partition(self, partition: int, after: int, limit: int) -> list[Recorded]:
         return await self._read(READ_PARTITION, partition, after, limit)
+
+    async def read_partitions(self, after: Mapping[int, int], limit: int) -> list[Recorded]:
+        """What comes after these positions, by partition and position, shared out between the partitions."""
+        each = max(1, limit // len(after))
+        return await self._read(READ_PARTITIONS, list(after), list(after.values()), each)
 
     async def heads(self) -> list[int]:
         return [row["position"] for row in await self._pool.fetch(READ_HEADS)]

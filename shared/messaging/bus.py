@@ -34,8 +34,8 @@ class Batch:
 class Subscription(Protocol):
     """One consumer's view of one source. Delivers at least once, in order within a partition."""
 
-    async def next(self) -> Batch:
-        """The next batch; waits until there is one. Raises BusUnavailable or Hole."""
+    async def next(self) -> Sequence[Batch]:
+        """What comes next: batches of different partitions. Waits until there is one. Raises BusUnavailable or Hole."""
         ...
 
     def rewind(self, partition: int, after: int) -> None:
@@ -56,7 +56,7 @@ class Bus(Protocol):
     async def subscribe(
         self, consumer: str, source: str, reached: Reached, batch_limit: int = BATCH_LIMIT, alone: bool = False
     ) -> Subscription:
-        """Batches hold at most `batch_limit` events. Processes that subscribe under the same name may be given
+        """Batches hold at most `batch_limit` events together. Processes that subscribe under the same name may be given
         different partitions; with `alone` the subscription gets all of them, whoever else reads.
         """
         ...

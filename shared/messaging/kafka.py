@@ -8,7 +8,7 @@ offsets are written for an operator's tools and used as hints only.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -128,7 +128,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._reached, self._limit, self._on_foreign, self._on_stall = reached, batch_limit, on_foreign, on_stall
         self._sequence = Ordered(self._topic)
         self._begins: dict[Any, int] = {}
-        self._ready: deque[Batch] = deque()
+        self._ready: list[Batch] = []
         self._done: dict[Any, int] = {}
         self._hinted, self._heard = 0.0, asyncio.get_running_loop().time()
         self._grouped = False
@@ -144,18 +144,19 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
             self._grouped = True
             self._client.subscribe([self._topic], listener=self)
 
-    async def next(self) -> Batch:
+    async def next(self) -> list[Batch]:
         async with _translated():
             await self._hint()
             while not self._ready:
-                if self._failed is not None:
+                if self._failed:
                     raise self._failed
                 await self._check_when_idle()
                 fetched = await self._client.getmany(timeout_ms=POLL_MS, max_records=self._limit)
                 for place, records in fetched.items():
                     self._take(place, records)
                 self._sequence.give_up(asyncio.get_running_loop().time())
-        return self._ready.popleft()
+        batches, self._ready = self._ready, []
+        return batches
 
     def _take(self, place: Any, records: Sequence[Any]) -> None:
         now = asyncio.get_running_loop().time()
@@ -169,7 +170,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
             self._seek(place, missing_after)
 
     def rewind(self, partition: int, after: int) -> None:
-        self._ready = deque(batch for batch in self._ready if batch.partition != partition)
+        self._ready = [batch for batch in self._ready if batch.partition != partition]
         self._sequence.begin(partition, after)
         self._seek(TopicPartition(self._topic, partition), after)
 
@@ -178,9 +179,9 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._client.stop()
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
-        """Another process goes on with these; what was fetched ahead is theirs to fetch."""
+        """Another process goes on with these."""
         gone = {place.partition for place in revoked}
-        self._ready = deque(batch for batch in self._ready if batch.partition not in gone)
+        self._ready = [batch for batch in self._ready if batch.partition not in gone]
         self._done = {place: offset for place, offset in self._done.items() if place.partition not in gone}
         for partition in gone:
             self._sequence.forget(partition)

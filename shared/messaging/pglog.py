@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Protocol
 
 from shared.eventlog.log import Recorded
@@ -24,6 +25,8 @@ class Readable(Protocol):
     async def heads(self) -> list[int]: ...
 
     async def read_partition(self, partition: int, after: int, limit: int) -> list[Recorded]: ...
+
+    async def read_partitions(self, after: Mapping[int, int], limit: int) -> list[Recorded]: ...
 
 
 class PgLogBus:
@@ -46,7 +49,7 @@ class PgLogBus:
 
 
 class PgLogSubscription:
-    """Goes round the partitions that have something new, a batch at a time, so that none starves."""
+    """Takes what is new in all partitions with one question, so that none starves."""
 
     def __init__(
         self, log: Readable, bell: Bell, after: Mapping[int, int], batch_limit: int, poll_seconds: float
@@ -55,43 +58,40 @@ class PgLogSubscription:
         self._limit, self._poll = batch_limit, poll_seconds
         self._after = [after.get(partition, 0) for partition in range(log.partitions)]
         self._heads = [0] * log.partitions
-        self._turn = 0
-        self._ahead: tuple[int, int, asyncio.Task[list[Recorded]]] | None = None
+        self._ahead: tuple[dict[int, int], asyncio.Task[list[Recorded]]] | None = None
 
-    async def next(self) -> Batch:
-        while True:
-            for _ in range(len(self._after)):
-                partition, self._turn = self._turn, (self._turn + 1) % len(self._after)
-                if self._heads[partition] > self._after[partition]:
-                    return await self._fetch(partition)
+    async def next(self) -> list[Batch]:
+        while not (behind := self._behind()):
             rung = self._bell.next_ring()
             heads = await self._log.heads()
             if heads == self._heads:
                 await self._bell.wait(self._poll, rung)
             self._heads = heads
+        events = await (self._read_ahead(behind) or self._log.read_partitions(behind, self._limit))
+        batches = [Batch(partition, list(some)) for partition, some in groupby(events, lambda e: e.partition)]
+        for batch in batches:
+            self._after[batch.partition] = batch.events[-1].position
+        if len(events) >= self._limit // 2 and (following := self._behind()):  # busy: read on while this is worked on
+            reading = asyncio.ensure_future(self._log.read_partitions(following, self._limit))
+            self._ahead = (following, reading)
+        return batches
 
     def rewind(self, partition: int, after: int) -> None:
         self._after[partition] = after
 
     async def close(self) -> None:
         if self._ahead is not None:
-            self._ahead[2].cancel()
+            self._ahead[1].cancel()
 
-    async def _fetch(self, partition: int) -> Batch:
-        """A batch; while the caller is busy with a full one the next is read ahead."""
-        after = self._after[partition]
-        events = await (self._read_ahead(partition, after) or self._log.read_partition(partition, after, self._limit))
-        self._after[partition] = last = events[-1].position
-        if len(events) == self._limit and self._heads[partition] > last:
-            self._turn = partition
-            reading = asyncio.ensure_future(self._log.read_partition(partition, last, self._limit))
-            self._ahead = (partition, last, reading)
-        return Batch(partition, events)
+    def _behind(self) -> dict[int, int]:
+        """Partition -> last position taken, where there is more."""
+        pairs = enumerate(zip(self._heads, self._after, strict=True))
+        return {partition: after for partition, (head, after) in pairs if head > after}
 
-    def _read_ahead(self, partition: int, after: int) -> asyncio.Task[list[Recorded]] | None:
+    def _read_ahead(self, wanted: dict[int, int]) -> asyncio.Task[list[Recorded]] | None:
         """What was read ahead, if it is what is wanted now."""
         ahead, self._ahead = self._ahead, None
-        if ahead is None or ahead[:2] == (partition, after):
-            return ahead and ahead[2]
-        ahead[2].cancel()
+        if ahead is None or ahead[0] == wanted:
+            return ahead and ahead[1]
+        ahead[1].cancel()
         return None

@@ -78,17 +78,17 @@ class _Stream:
             try:
                 yield self._mark()
                 while not self._running.draining:
-                    batch = await self._next(subscription)
-                    yield await self._told(batch) if batch else b": nothing new\n\n"
+                    batches = await self._next(subscription)
+                    yield b"".join([await self._told(batch) for batch in batches]) or b": nothing new\n\n"
             finally:
                 await subscription.close()
 
-    async def _next(self, subscription: Subscription) -> Batch | None:
+    async def _next(self, subscription: Subscription) -> Sequence[Batch]:
         try:
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 return await subscription.next()
         except TimeoutError:
-            return None
+            return ()
 
     async def _told(self, batch: Batch) -> bytes:
         """What of a batch this client may see; the last id stands for all of it."""

@@ -47,11 +47,11 @@ class Source:
         events: list[Recorded] = []
         async with asyncio.timeout(PATIENCE_SECONDS):
             while any(seen[partition] < head for partition, head in enumerate(goal)):
-                batch = await subscription.next()
-                for event in batch.events:
-                    assert (event.partition, event.position) == (batch.partition, seen[batch.partition] + 1)
-                    seen[batch.partition] = event.position
-                events += batch.events
+                for batch in await subscription.next():
+                    for event in batch.events:
+                        assert (event.partition, event.position) == (batch.partition, seen[batch.partition] + 1)
+                        seen[batch.partition] = event.position
+                    events += batch.events
         return events
 
 
@@ -102,8 +102,8 @@ async def test_a_reader_waits_for_what_has_not_happened_yet(source: Source) -> N
     waiting = asyncio.ensure_future(subscription.next())
     await source.log.append(append("late", 0))
     async with asyncio.timeout(PATIENCE_SECONDS):
-        batch = await waiting
-    assert [event.version for event in batch.events] == [1]
+        batches = await waiting
+    assert [event.version for batch in batches for event in batch.events] == [1]
     await subscription.close()
 
 
@@ -123,8 +123,8 @@ async def test_batches_are_no_larger_than_asked_for(source: Source) -> None:
     goal, seen, largest = await source.log.heads(), 0, 0
     async with asyncio.timeout(PATIENCE_SECONDS):
         while seen < sum(goal):
-            batch = await subscription.next()
-            seen, largest = seen + len(batch.events), max(largest, len(batch.events))
+            count = sum(len(batch.events) for batch in await subscription.next())
+            seen, largest = seen + count, max(largest, count)
     assert 1 <= largest <= 7
     await subscription.close()
 
@@ -166,8 +166,8 @@ async def test_two_processes_of_one_name_miss_nothing_together(source: Source) -
 
     async def read(member: Subscription) -> None:
         while True:
-            batch = await member.next()
-            seen.update((event.partition, event.position) for event in batch.events)
+            batches = await member.next()
+            seen.update((event.partition, event.position) for batch in batches for event in batch.events)
 
     tasks = [asyncio.ensure_future(read(member)) for member in members]
     await source.write("b")

@@ -71,7 +71,7 @@ class Published:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while len(positions) < count:
-                    positions += [event.position for event in (await subscription.next()).events]
+                    positions += [event.position for batch in await subscription.next() for event in batch.events]
         finally:
             await subscription.close()
             await bus.close()
@@ -210,7 +210,7 @@ async def test_who_reads_a_topic_while_it_is_made_anew_goes_on(
             await unpublished.log.append(append(SUBJECT, version, 5))
             while len(positions) < version + 5:
                 try:
-                    positions += [event.position for event in (await subscription.next()).events]
+                    positions += [event.position for batch in await subscription.next() for event in batch.events]
                 except BusUnavailable:
                     await subscription.close()
                     subscription = await unpublished.again(bus, len(positions), alone)

@@ -203,7 +203,8 @@ async def read(bus: KafkaBus, source: str, stream: str, count: int) -> list[int]
     versions: list[int] = []
     try:
         while len(versions) < count:
-            versions += [event.version for event in (await subscription.next()).events if event.stream == stream]
+            events = [event for batch in await subscription.next() for event in batch.events]
+            versions += [event.version for event in events if event.stream == stream]
     finally:
         await subscription.close()
     return versions

@@ -29,17 +29,18 @@ class _Tiresome:
         self._inner, self._chance, self._bus = inner, chance, bus
         self._delivered: list[Batch] = []
 
-    async def next(self) -> Batch:
+    async def next(self) -> list[Batch]:
         if self._delivered and self._chance.random() < 0.4:
             self._bus.repeats += 1
-            return self._chance.choice(self._delivered)
-        batch = await self._inner.next()
-        keep = self._chance.randint(1, len(batch.events))
-        if keep < len(batch.events):
-            self._inner.rewind(batch.partition, batch.events[keep - 1].position)
-        piece = Batch(batch.partition, batch.events[:keep])
-        self._delivered.append(piece)
-        return piece
+            return [self._chance.choice(self._delivered)]
+        pieces = []
+        for batch in await self._inner.next():
+            keep = self._chance.randint(1, len(batch.events))
+            if keep < len(batch.events):
+                self._inner.rewind(batch.partition, batch.events[keep - 1].position)
+            pieces.append(Batch(batch.partition, batch.events[:keep]))
+        self._delivered += pieces
+        return pieces
 
     def rewind(self, partition: int, after: int) -> None:
         self._inner.rewind(partition, after)
