@@ -7,8 +7,10 @@ recognise an event without opening it. What does not look like ours is Foreign: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
+from shared.contracts.envelope import Envelope, rfc3339
 from shared.eventlog.log import Recorded, partition_of
 
 SPEC_VERSION = "1.0"
@@ -39,22 +41,27 @@ def source_of(service: str) -> str:
     return f"/services/{service}"
 
 
+@cache
 def schema_of(type_: str) -> str:
     """Where the JSON Schema of an event type is served."""
     service = type_.removeprefix("cn.gov.appeals.").partition(".")[0]
     return f"/{service}/schemas/{type_}.json"
 
 
-def attributes(event: Recorded) -> dict[str, str]:
-    """The CloudEvents context attributes of a stored event. Raises ValueError or KeyError when it is not one."""
-    envelope = event.envelope
+_NAMES = ["specversion", "id", "source", "type", "subject", "time", "dataschema", "partitionkey", "sequence"]
+_NAMES += ["streamversion", "correlationid", "causationid", "traceparent"]
+_HEADER = {name: f"ce_{name}" for name in _NAMES} | {"datacontenttype": "content-type"}
+
+
+def attributes(event: Recorded, envelope: Envelope) -> dict[str, str]:
+    """The CloudEvents context attributes of a stored event and what it decodes to."""
     context = {
         "specversion": SPEC_VERSION,
         "id": envelope.id,
         "source": envelope.source,
         "type": envelope.type,
         "subject": envelope.subject,
-        "time": envelope.time.isoformat(timespec="milliseconds"),
+        "time": rfc3339(envelope.time),
         "datacontenttype": "application/json",
         "dataschema": schema_of(envelope.type),
         "partitionkey": envelope.subject,
@@ -68,16 +75,16 @@ def attributes(event: Recorded) -> dict[str, str]:
 
 def structured(event: Recorded) -> dict[str, Any]:
     """The event as one JSON object, CloudEvents JSON format, for HTTP."""
-    return attributes(event) | {"data": event.envelope.as_json()}
+    envelope = event.envelope
+    return attributes(event, envelope) | {"data": envelope.as_json()}
 
 
 def to_message(event: Recorded) -> Message:
     """How the relay publishes an event."""
-    context = attributes(event)
-    content_type = context.pop("datacontenttype").encode()
-    headers = [(f"ce_{name}", value.encode()) for name, value in context.items()]
-    at = round(event.envelope.time.timestamp() * 1000)
-    return Message(context["subject"].encode(), event.body, [*headers, ("content-type", content_type)], at)
+    envelope = event.envelope
+    context = attributes(event, envelope)
+    headers = [(_HEADER[name], value.encode()) for name, value in context.items()]
+    return Message(envelope.subject.encode(), event.body, headers, round(envelope.time.timestamp() * 1000))
 
 
 def from_message(

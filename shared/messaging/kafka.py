@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -28,9 +28,9 @@ from shared.messaging.sequence import Ordered
 LARGEST_RECORD = 2 * 1024 * 1024
 PRODUCER_BATCH = 512 * 1024
 FETCH_BYTES = 4 * 1024 * 1024
-POLL_MS, SESSION_MS = 500, 6_000
+POLL_MS, SESSION_MS, REQUEST_MS = 500, 6_000, 10_000
 HINT_SECONDS = 1.0
-START_SECONDS, CREATED_SECONDS, MADE = 30.0, 0.05, {0, TopicAlreadyExistsError.errno}
+START_SECONDS, STOP_SECONDS, CREATED_SECONDS, MADE = 30.0, 5.0, 0.05, {0, TopicAlreadyExistsError.errno}
 SETTLE_SECONDS, IDLE_SECONDS = 0.05, 5.0
 
 Noted = Callable[[str, str], None]
@@ -97,13 +97,13 @@ class KafkaBus:
             except (KafkaError, OSError):  # a client may lose a topic that was made anew: take another
                 if self._ends.get(source) is ends:
                     del self._ends[source]
-                    await ends.close()
+                    await _end(ends.close)
                 raise
 
     async def close(self) -> None:
         """Give the connections back."""
         for one in self._ends.values():
-            await one.close()
+            await _end(one.close)
 
 
 class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -175,8 +175,7 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
         self._seek(TopicPartition(self._topic, partition), after)
 
     async def close(self) -> None:
-        with suppress(KafkaError, OSError):
-            await self._client.stop()
+        await _end(self._client.stop)
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
         """Another process goes on with these."""
@@ -288,28 +287,25 @@ def _added(batch: Any, message: Any) -> bool:
 @asynccontextmanager
 async def publishing(options: KafkaOptions, service: str) -> AsyncIterator[KafkaPublisher]:
     """A publisher for one service's topic. Raises BusUnavailable."""
-    async with _translated():
-        ends = await _ends_of(options, service)
-        producer = AIOKafkaProducer(
-            **options.client(),
-            enable_idempotence=True,
-            acks="all",
-            max_batch_size=PRODUCER_BATCH,
-            max_request_size=LARGEST_RECORD,
-            request_timeout_ms=10_000,
-        )
-        try:
+    async with AsyncExitStack() as stack:
+        async with _translated():
+            ends = await _ends_of(options, service)
+            stack.push_async_callback(_end, ends.close)
+            sizes = {"max_batch_size": PRODUCER_BATCH, "max_request_size": LARGEST_RECORD}
+            producer = AIOKafkaProducer(
+                **options.client(), **sizes, enable_idempotence=True, acks="all", request_timeout_ms=REQUEST_MS
+            )
+            stack.push_async_callback(_end, producer.client.close)
+            stack.push_async_callback(_end, producer.stop)
             await producer.start()
-        except BaseException:
-            await ends.close()
-            await producer.stop()
-            raise
-    try:
         yield KafkaPublisher(producer, ends, options.topic(service))
-    finally:
-        await ends.close()
-        with suppress(KafkaError, OSError):
-            await producer.stop()
+
+
+async def _end(stop: Callable[[], Awaitable[None]]) -> None:
+    """A client that cannot say goodbye (its topic may be gone) is left."""
+    with suppress(KafkaError, OSError):
+        async with asyncio.timeout(STOP_SECONDS):
+            await stop()
 
 
 async def create_topics(options: KafkaOptions, topics: Sequence[Topic]) -> list[str]:

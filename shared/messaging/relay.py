@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 import asyncpg
@@ -21,10 +22,9 @@ from shared.messaging.bus import Bell, BusUnavailable
 from shared.messaging.ends import Place
 from shared.messaging.pglog import Readable
 
-BATCH = 500
+BATCH = 2000
 POLL_SECONDS = 0.03
-NOTE_SECONDS = 0.5
-RETRY_SECONDS, CHECK_SECONDS = 0.5, 3.0
+RETRY_SECONDS, LOOK_SECONDS = 0.5, 1.0
 RELAY = "relay"
 TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext($1), $2)"
 NOTE_CURSORS = """
@@ -75,70 +75,67 @@ class Relay:
     ) -> None:
         self._service, self._log, self._pool, self._bell = service, log, pool, bell
         self._publishing, self._on_lag, self._on_trouble = publishing, on_lag, on_trouble
-        self._heads: list[int] = []
         self._sent: dict[int, int] = {}
+        self._offsets: dict[int, int] = {}
         self._noted: dict[int, int] = {}
         self._behind_since: float | None = None
 
     async def run(self) -> None:
         """Publish for ever. What fails is begun again, from where the topic then ends."""
         while True:
+            self._sent, self._offsets, self._noted = {}, {}, {}
             try:
-                await self._publish_until_something_fails()
-            except* (asyncpg.PostgresError, asyncpg.InterfaceError, BusUnavailable, OSError) as errors:
-                self._on_trouble(repr(errors.exceptions[0]))
+                async with self._pool.acquire() as connection, self._publishing() as publisher:
+                    try:
+                        await self._publish(connection, publisher)
+                    finally:
+                        if not connection.is_closed():
+                            await connection.execute("SELECT pg_advisory_unlock_all()")
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, BusUnavailable, OSError) as error:
+                self._on_trouble(repr(error))
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _publish_until_something_fails(self) -> None:
-        self._sent, self._noted = {}, {}
-        async with self._pool.acquire() as connection, self._publishing() as publisher:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._lead(connection, publisher, group))
-            finally:
-                if not connection.is_closed():
-                    await connection.execute("SELECT pg_advisory_unlock_all()")
-
-    async def _lead(self, connection: Any, publisher: Publisher, group: asyncio.TaskGroup) -> None:
-        """Take every partition that nobody else publishes; asking also shows that our locks still hold."""
-        news = Bell()
-        group.create_task(self._ring_for_news(news))
-        group.create_task(self._watch())
-        held: set[int] = set()
+    async def _publish(self, connection: Any, publisher: Publisher) -> None:
+        """Round after round; once a second look at what is ours to publish, and whether the topic is as we left it."""
+        loop, look_at = asyncio.get_running_loop(), 0.0
         while True:
-            for partition in range(self._log.partitions):
-                name = f"relay-{self._service}"
-                if partition not in held and await connection.fetchval(TRY_LOCK, name, partition):
-                    held.add(partition)
-                    group.create_task(self._follow(partition, publisher, news))
-            await asyncio.sleep(1)
-            await connection.execute("SELECT 1")
-
-    async def _ring_for_news(self, news: Bell) -> None:
-        while True:
+            if loop.time() >= look_at:
+                await self._look(connection, publisher)
+                look_at = loop.time() + LOOK_SECONDS
             rung = self._bell.next_ring()
-            heads = await self._log.heads()
-            if heads != self._heads:
-                self._heads = heads
-                news.ring()
-            await self._bell.wait(POLL_SECONDS, rung)
+            if not await self._round(publisher):
+                await self._bell.wait(POLL_SECONDS, rung)
 
-    async def _follow(self, partition: int, publisher: Publisher, news: Bell) -> None:
-        """Publish one partition from where its topic ends."""
-        end = (await publisher.places())[partition]
-        position, offset = await self._going_on(partition, end, publisher), end.end
-        while True:
-            self._sent[partition] = position
-            rung = news.next_ring()
-            if not self._heads or self._heads[partition] <= position:
-                await news.wait(CHECK_SECONDS, rung)
-                if not rung.is_set() and (await publisher.places())[partition].end != offset:
-                    raise Displaced(f"{self._service}/{partition} is not where it was")
-                continue
-            events = await self._log.read_partition(partition, position, BATCH)
-            if await publisher.publish(partition, events) != offset:
+    async def _look(self, connection: Any, publisher: Publisher) -> None:
+        """Take every partition that nobody else publishes; asking also shows that our locks still hold."""
+        name = f"relay-{self._service}"
+        free = [partition for partition in range(self._log.partitions) if partition not in self._sent]
+        taken = [partition for partition in free if await connection.fetchval(TRY_LOCK, name, partition)]
+        places = await publisher.places()
+        for partition, offset in self._offsets.items():
+            if places[partition].end != offset:
                 raise Displaced(f"{self._service}/{partition} is not where it was")
-            position, offset = events[-1].position, offset + len(events)
+        for partition in taken:
+            self._sent[partition] = await self._going_on(partition, places[partition], publisher)
+            self._offsets[partition] = places[partition].end
+        await self._report(connection)
+
+    async def _round(self, publisher: Publisher) -> bool:
+        """Publish what is new in all our partitions; False when there is nothing."""
+        heads = await self._log.heads()
+        behind = {partition: sent for partition, sent in self._sent.items() if heads[partition] > sent}
+        if not behind:
+            self._behind_since = None
+            return False
+        self._behind_since = self._behind_since or asyncio.get_running_loop().time()
+        events = await self._log.read_partitions(behind, BATCH)
+        batches = [(partition, list(some)) for partition, some in groupby(events, lambda event: event.partition)]
+        offsets = await asyncio.gather(*(publisher.publish(partition, some) for partition, some in batches))
+        for (partition, some), offset in zip(batches, offsets, strict=True):
+            if offset != self._offsets[partition]:
+                raise Displaced(f"{self._service}/{partition} is not where it was")
+            self._sent[partition], self._offsets[partition] = some[-1].position, offset + len(some)
+        return True
 
     async def _going_on(self, partition: int, end: Place, publisher: Publisher) -> int:
         """The last position that need not be sent again."""
@@ -148,14 +145,12 @@ class Relay:
         made_anew = end.begin == 0 and await publisher.first_position(partition) > 1
         return 0 if made_anew else end.position
 
-    async def _watch(self) -> None:
-        """Report the lag, and note the cursors."""
-        loop = asyncio.get_running_loop()
-        while True:
-            behind = sum(max(0, self._heads[p] - sent) for p, sent in self._sent.items()) if self._heads else 0
-            self._behind_since = (self._behind_since or loop.time()) if behind else None
-            self._on_lag(Lag(behind, loop.time() - self._behind_since if self._behind_since else 0.0))
-            if moved := {p: sent for p, sent in self._sent.items() if self._noted.get(p) != sent}:
-                await self._pool.execute(NOTE_CURSORS, RELAY, self._service, list(moved), list(moved.values()))
-                self._noted |= moved
-            await asyncio.sleep(NOTE_SECONDS)
+    async def _report(self, connection: Any) -> None:
+        """The lag, and the cursor rows, for people to see."""
+        heads = await self._log.heads()
+        behind = sum(max(0, heads[partition] - sent) for partition, sent in self._sent.items())
+        since = self._behind_since if behind else None
+        self._on_lag(Lag(behind, asyncio.get_running_loop().time() - since if since else 0.0))
+        if moved := {p: sent for p, sent in self._sent.items() if self._noted.get(p) != sent}:
+            await connection.execute(NOTE_CURSORS, RELAY, self._service, list(moved), list(moved.values()))
+            self._noted |= moved

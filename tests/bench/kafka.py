@@ -148,8 +148,8 @@ async def _ours(database_url: str, options: KafkaOptions, into: Measured) -> Non
 
         consumer = Consumer("bench", "intake", bus, there, effect, committed)
         await stack.enter_async_context(job(consumer.run()))
+        queue = iter([append(f"load-{n}", 0) for n in range(EVENTS)])
         async with stopwatch(into, EVENTS):
-            queue = iter([append(f"load-{n}", 0) for n in range(EVENTS)])
             await asyncio.gather(*(_drain(queue, log.append) for _ in range(WRITERS)))
             await watch.done.wait()
         watch = Watch(LATENCY_EVENTS)
