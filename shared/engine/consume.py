@@ -19,7 +19,7 @@ import structlog
 from shared.engine.telemetry import CONSUMED, CONSUMER_STOPPED
 from shared.eventlog.log import LogUnavailable, Recorded, WrongVersion
 from shared.eventlog.postgres import LOST, Connection
-from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, BusUnavailable, Hole, Subscription, heed_cancellation
+from shared.messaging.bus import BATCH_LIMIT, Batch, Bus, BusUnavailable, Hole, Subscription
 
 LOCK_CURSORS = """
     SELECT partition, sequence FROM cursors WHERE consumer = $1 AND source = $2 AND partition = ANY($3)
@@ -179,7 +179,6 @@ def _without_holes(events: Sequence[Recorded]) -> None:
 
 async def rest(pause: float) -> float:
     """Wait a little; answers with how long to wait the next time."""
-    heed_cancellation()
     await asyncio.sleep(pause)
     return min(pause * 2, LONGEST_PAUSE_SECONDS)
 

@@ -66,13 +66,6 @@ class Bus(Protocol):
         ...
 
 
-def heed_cancellation() -> None:
-    """Between two tries: a client that closes may have swallowed the cancellation that was meant for us."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
-
-
 class Bell:
     """Wakes whoever waits. Ringing is cheap and never blocks; a wait may also end by itself after a time."""
 

@@ -22,6 +22,7 @@ from shared.eventlog.log import Recorded
 from shared.messaging.brokers import KafkaOptions, Topic
 from shared.messaging.bus import BATCH_LIMIT, Batch, BusUnavailable, Reached
 from shared.messaging.cloudevents import Foreign, from_message, to_message
+from shared.messaging.ending import end
 from shared.messaging.ends import Ends, Place
 from shared.messaging.sequence import Ordered
 
@@ -30,7 +31,7 @@ PRODUCER_BATCH = 512 * 1024
 FETCH_BYTES = 4 * 1024 * 1024
 POLL_MS, SESSION_MS, REQUEST_MS = 500, 6_000, 10_000
 HINT_SECONDS = 1.0
-START_SECONDS, STOP_SECONDS, CREATED_SECONDS, MADE = 30.0, 5.0, 0.05, {0, TopicAlreadyExistsError.errno}
+START_SECONDS, CREATED_SECONDS, MADE = 30.0, 0.05, {0, TopicAlreadyExistsError.errno}
 SETTLE_SECONDS, IDLE_SECONDS = 0.05, 5.0
 
 Noted = Callable[[str, str], None]
@@ -78,7 +79,7 @@ class KafkaBus:
                 await client.start()
                 await subscription.open(alone)
             except BaseException:
-                await client.stop()
+                await _end(client.stop)
                 raise
         return subscription
 
@@ -232,8 +233,9 @@ class KafkaSubscription(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._grouped and self._done and now - self._hinted > HINT_SECONDS and not self._ready:
             self._hinted, done = now, self._done
             self._done = {}
-            with suppress(KafkaError):
-                await self._client.commit(done)
+            with suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(HINT_SECONDS):
+                    await self._client.commit(done)
 
 
 async def _ends_of(options: KafkaOptions, source: str) -> Ends:
@@ -245,7 +247,7 @@ async def _ends_of(options: KafkaOptions, source: str) -> Ends:
         await client.start()
         return Ends(client, source, [TopicPartition(topic, number) for number in range(partitions)])
     except BaseException:
-        await client.stop()
+        await _end(client.stop)
         raise
 
 
@@ -302,10 +304,7 @@ async def publishing(options: KafkaOptions, service: str) -> AsyncIterator[Kafka
 
 
 async def _end(stop: Callable[[], Awaitable[None]]) -> None:
-    """A client that cannot say goodbye (its topic may be gone) is left."""
-    with suppress(KafkaError, OSError):
-        async with asyncio.timeout(STOP_SECONDS):
-            await stop()
+    await end(stop, KafkaError, OSError)
 
 
 async def create_topics(options: KafkaOptions, topics: Sequence[Topic]) -> list[str]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from shared.eventlog.log import Recorded
-from shared.messaging.bus import Bell, BusUnavailable, heed_cancellation
+from shared.messaging.bus import Bell, BusUnavailable
 from shared.messaging.ends import Place
 from shared.messaging.pglog import Readable
 
@@ -93,7 +93,6 @@ class Relay:
                             await connection.execute("SELECT pg_advisory_unlock_all()")
             except (asyncpg.PostgresError, asyncpg.InterfaceError, BusUnavailable, OSError) as error:
                 self._on_trouble(repr(error))
-            heed_cancellation()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _publish(self, connection: Any, publisher: Publisher) -> None:
