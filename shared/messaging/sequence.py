@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from shared.eventlog.log import Recorded
 from shared.messaging.bus import Hole
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 """A relay that has just noticed that its topic was made anew needs a moment to publish it from the start."""
 
 
