@@ -36,8 +36,7 @@ SELECT format('ALTER ROLE %I NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLI
        format('GRANT %I TO owner_login WITH ADMIN OPTION', 'jiesu_' || service)
 FROM unnest(ARRAY['intake', 'routing', 'feedback', 'scoring']) AS service \gexec
 
--- `jiesu migrate` creates the services' roles where they are missing; it may change no role that it was not given.
-ALTER ROLE owner_login LOGIN NOSUPERUSER NOCREATEDB CREATEROLE NOREPLICATION NOBYPASSRLS;
+ALTER ROLE owner_login LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 
 ALTER ROLE owner_login PASSWORD :'owner';
 ALTER ROLE intake_login PASSWORD :'intake';

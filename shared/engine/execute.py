@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
+import structlog
+
 from shared.contracts.envelope import Envelope, Payload
 from shared.contracts.upcasters import payload_of
 from shared.engine.decider import Command, Decider
@@ -24,6 +26,7 @@ from shared.eventlog.sealing import Keyring, holds_personal, seal_data
 
 S = TypeVar("S")
 DECISION_ATTEMPTS = 3
+log = structlog.get_logger()
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 
 
@@ -138,6 +141,8 @@ class Executor:
             self._envelope(intention, payload, loaded.version + offset, time, ref)
             for offset, payload in enumerate(payloads, 1)
         ]
+        for one in envelopes:
+            log.debug("decided", event_id=one.id, type=one.type, subject=one.subject, correlation=one.correlation)
         return Decision(state, loaded.version + len(payloads), envelopes, [_entry(e) for e in envelopes])
 
     def _envelope(

@@ -142,7 +142,8 @@ class Reacting:
 
     async def _park(self, connection: Connection, event: Recorded, subject: str, reason: str) -> None:
         await park(connection, self._consumer, self._source, event, subject, reason)
-        log.warning("parked", consumer=self._consumer, source=self._source, subject=subject, reason=reason)
+        where = f"{self._source}/{event.partition}:{event.position}"
+        log.warning("parked", consumer=self._consumer, subject=subject, at=where, reason=reason)
         if reason != BEHIND and subject not in self._parked_in_a_row:
             self._parked_in_a_row.append(subject)
         if len(self._parked_in_a_row) >= PARKED_IN_A_ROW:

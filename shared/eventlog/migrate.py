@@ -76,7 +76,7 @@ def _number_partitions(connection: Connection, schema: str, partitions: int) -> 
 
 def _create_role(role: str) -> str:
     return f"""DO $$ BEGIN
-        CREATE ROLE "{role}" NOLOGIN;
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{role}') THEN CREATE ROLE "{role}" NOLOGIN; END IF;
         EXCEPTION WHEN duplicate_object THEN NULL; WHEN unique_violation THEN NULL;
     END $$"""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.support.city import City
 
@@ -28,3 +29,13 @@ async def test_a_broken_trace_header_is_ignored(city: City, broken: str) -> None
     reply = await city.post("/intake/v1/appeals", city.appeal(), "AGENT", headers={"traceparent": broken})
     assert reply.status == 201
     assert await traces(city, "intake", f"appeal-{reply.body['appeal_id']}") == {None}
+
+
+async def test_log_lines_lead_from_an_appeal_to_all_that_it_caused_and_tell_nothing_of_the_person(city: City) -> None:
+    appeal = city.appeal()
+    with capture_logs() as lines:
+        case = await city.dispatched()
+    decided = [line for line in lines if line["event"] == "decided" and line["subject"] == case["appeal_id"]]
+    correlation = {line["type"].split(".")[-2]: line["correlation"] for line in decided}
+    assert correlation["order-proposed"] == correlation["appeal-registered"] != correlation["order-dispatched"]
+    assert appeal["text"] not in str(lines) and appeal["appellant"]["name"] not in str(lines)
