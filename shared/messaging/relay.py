@@ -91,7 +91,7 @@ class Relay:
                     finally:
                         if not connection.is_closed():
                             await connection.execute("SELECT pg_advisory_unlock_all()")
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, BusUnavailable, OSError) as error:
+            except Exception as error:  # nothing can go wrong that looking again does not mend
                 self._on_trouble(repr(error))
             await asyncio.sleep(RETRY_SECONDS)
 
