@@ -99,7 +99,7 @@ class Actors:
     async def until(self, path: str, met: Callable[[Any], bool]) -> Any:
         """Look at something until a condition holds. Raises Refusal when it takes too long."""
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(self.patience_seconds):
                 while True:
                     try:
                         if met(body := await self.ask("GET", path, "AUDITOR")):
@@ -242,13 +242,14 @@ async def simulate(
     bodies: Sequence[dict[str, Any]] | None,
     seed: int,
     progress: Callable[[str, int, int], None],
+    patience_seconds: float = PATIENCE_SECONDS,
 ) -> Tally:
     """Register these appeals (None: take all that are open) and live each to its end."""
     tally = Tally()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONCURRENCY)) as http:
         actors = Actors(at, token_for, http)
         ready = await actors.ask("GET", "/intake/health/ready", "AUDITOR")
-        actors.patience_seconds = PATIENCE_SECONDS
+        actors.patience_seconds = patience_seconds
         if bodies is None:
             appeals = [appeal_id async for appeal_id in actors.open_cases()]
         else:

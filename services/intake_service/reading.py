@@ -13,6 +13,7 @@ from services.intake_service.appeal import APPEAL, Appeal
 from services.intake_service.contact import masked_name, masked_phone
 from services.intake_service.views import CASES, SEPARATOR, STORY
 from shared.contracts.envelope import rfc3339
+from shared.contracts.outward import shown
 from shared.contracts.upcasters import payload_of
 from shared.engine.decider import NotYours
 from shared.engine.runtime import Running
@@ -25,7 +26,6 @@ PLAIN = (
     *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "version"),
 )
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
-NEVER_SHOWN = ("appellant", "subject_key", "client", "tracking_hash")
 
 
 def ownership(row: RowMapping) -> Ownership:
@@ -105,7 +105,7 @@ def _told(event: dict[str, Any]) -> dict[str, Any]:
         "time": rfc3339(event["time"]),
         "version": event["version"],
         "actor": {name: event["actor"].get(name) for name in ("role", "unit_id")},
-        "data": {name: value for name, value in event["data"].items() if name not in NEVER_SHOWN},
+        "data": shown(event["data"]),
     }
 
 

@@ -7,6 +7,7 @@ every health check, so that services on several hosts agree with the log that th
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -41,9 +42,11 @@ class SystemClock:
         milliseconds = (self._started + elapsed * self.scale + self._offset) * 1000 // 1
         return datetime.fromtimestamp(milliseconds / 1000, BEIJING)
 
-    def agree_with(self, database_now: datetime) -> float:
-        """Adopt the database's time; answers by how many seconds this host was off."""
-        self._offset = database_now.timestamp() - time.time()
+    async def agree_with(self, database: Callable[[], Awaitable[datetime]]) -> float:
+        """Adopt the database's time, as of the middle of the question; answers by how many seconds we were off."""
+        asked = time.time()
+        said = (await database()).timestamp()
+        self._offset = said - (asked + time.time()) / 2
         return self._offset
 
 

@@ -46,6 +46,15 @@ TRANSIENT = (
 )
 """Worth trying again as it is: the partition waits."""
 
+OURS = ("shared.", "services.")
+
+
+def told(error: BaseException) -> str:
+    """The kind of an error, and its message only where it is one of ours: others may repeat what a person wrote."""
+    kind = type(error)
+    return f"{kind.__name__}: {error}" if kind.__module__.startswith(OURS) else kind.__name__
+
+
 Handler = Callable[[Connection, Sequence[Recorded]], Awaitable[None]]
 log = structlog.get_logger()
 
@@ -91,18 +100,24 @@ class Consumer:
             raise
         except Exception as error:
             CONSUMER_STOPPED.labels(self.name, self.source).set(1)
-            log.error("consumer stopped", consumer=self.name, source=self.source, reason=repr(error))
+            log.error("consumer stopped", consumer=self.name, source=self.source, reason=told(error))
             raise
 
     async def catch_up(self, batch_limit: int) -> int:
         """Consume up to the heads of now and stop; answers with the number of events."""
-        goal, count = await self._bus.heads(self.source), 0
-        async with self._subscribed(batch_limit, alone=True) as subscription:
-            while await self._short_of(goal):
-                batches = await subscription.next()
-                await self._until_done(batches, subscription)
-                count += sum(len(batch.events) for batch in batches)
-        return count
+        goal, count, pause = await self._bus.heads(self.source), 0, RETRY_PAUSE_SECONDS
+        while True:
+            try:
+                async with self._subscribed(batch_limit, alone=True) as subscription:
+                    while await self._short_of(goal):
+                        batches = await subscription.next()
+                        await self._until_done(batches, subscription)
+                        count += sum(len(batch.events) for batch in batches)
+                        pause = RETRY_PAUSE_SECONDS
+                return count
+            except TRANSIENT as error:
+                log.debug("again", consumer=self.name, source=self.source, reason=type(error).__name__)
+                pause = await rest(pause)
 
     @asynccontextmanager
     async def _subscribed(self, batch_limit: int = BATCH_LIMIT, alone: bool = False) -> AsyncIterator[Subscription]:

@@ -7,6 +7,7 @@ from typing import Never
 
 import asyncpg
 import structlog
+from prometheus_client import Gauge
 
 from shared.engine.consume import TRANSIENT
 from shared.engine.telemetry import CONSUMER_LAG, PARKED_NOW
@@ -15,7 +16,9 @@ from shared.messaging.relay import RELAY
 
 LOOK_SECONDS = 5.0
 log = structlog.get_logger()
-READ_CURSORS = "SELECT consumer, source, partition, sequence FROM cursors WHERE consumer <> $1"
+READ_CURSORS = (
+    "SELECT consumer, source, partition, sequence FROM cursors WHERE consumer <> $1 AND consumer NOT LIKE 'webhook:%'"
+)
 COUNT_PARKED = "SELECT consumer, count(*) AS events FROM parked GROUP BY consumer"
 
 
@@ -30,10 +33,10 @@ async def watch(service: str, pool: asyncpg.Pool, bus: Bus) -> Never:
 
 
 async def look(service: str, pool: asyncpg.Pool, bus: Bus) -> None:
-    """Set the gauges to what is the case now."""
+    """Set the gauges to what is the case now; those of consumers that are gone are taken down."""
+    behind: dict[tuple[str, str], int] = {}
     rows = await pool.fetch(READ_CURSORS, RELAY)
     heads = {source: await bus.heads(source) for source in {row["source"] for row in rows}}
-    behind: dict[tuple[str, str], int] = {}
     for row in rows:
         key = (row["consumer"], row["source"])
         missing = heads[row["source"]][row["partition"]] - row["sequence"]
@@ -43,3 +46,12 @@ async def look(service: str, pool: asyncpg.Pool, bus: Bus) -> None:
     parked = {row["consumer"]: row["events"] for row in await pool.fetch(COUNT_PARKED)}
     for consumer in {consumer for consumer, _ in behind} | set(parked):
         PARKED_NOW.labels(service, consumer).set(parked.get(consumer, 0))
+    _take_down(CONSUMER_LAG, service, set(behind))
+
+
+def _take_down(gauge: Gauge, service: str, kept: set[tuple[str, str]]) -> None:
+    """A view that was rebuilt has another name; its old one must not look as if it stood still."""
+    labels = [sample.labels for metric in gauge.collect() for sample in metric.samples]
+    for one in labels:
+        if one["service"] == service and (one["consumer"], one["source"]) not in kept:
+            gauge.remove(*one.values())

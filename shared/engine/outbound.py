@@ -17,6 +17,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 Network = IPv4Network | IPv6Network
 LONGEST_URL = 2000
+_TUNNELS = [ip_network(one) for one in ("::/3", "4000::/2", "8000::/1", "2001::/23", "2001:db8::/32", "2002::/16")]
+_TUNNELS.append(ip_network("3fff::/20"))
+"""IPv6 that is not plain global unicast (2000::/3): some of it leads to IPv4 addresses of any kind (NAT64, 6to4)."""
 
 
 class ForbiddenAddress(Exception):
@@ -59,7 +62,7 @@ class Guard:
         mapped = getattr(plain, "ipv4_mapped", None) or plain
         if any(mapped in network for network in self._allowed if network.version == mapped.version):
             return True
-        if not mapped.is_global or mapped.is_multicast:
+        if not mapped.is_global or mapped.is_multicast or any(mapped in network for network in _TUNNELS):
             raise ForbiddenAddress("its host is not on the public internet")
         return False
 

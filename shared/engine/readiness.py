@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from shared.engine.clock import SystemClock
@@ -20,7 +21,8 @@ async def why_not_ready(running: Running) -> dict[str, str]:
     """Reason by name; empty when the service is ready. Never raises."""
     reasons = dict(running.stopped) | ({"draining": "shutting down"} if running.draining else {})
     try:
-        seen: Any = await running.pool.fetchrow(LOOK, timeout=SECONDS)
+        async with asyncio.timeout(SECONDS):  # waiting for a connection included
+            seen: Any = await running.pool.fetchrow(LOOK)
     except Exception as error:  # whatever it is, it is a reason
         return reasons | {"database": type(error).__name__}
     unsafe = [name for name, value in SAFE.items() if seen[name] != value]

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from shared.contracts.envelope import ServiceName
 from shared.engine.buses import buses, relay
 from shared.engine.clock import Clock, SystemClock
-from shared.engine.consume import RETRY_PAUSE_SECONDS, TRANSIENT, Consumer, Handler, position_reached, rest
+from shared.engine.consume import RETRY_PAUSE_SECONDS, TRANSIENT, Consumer, Handler, position_reached, rest, told
 from shared.engine.databases import reading_engine, writing_pool
 from shared.engine.deadlines import DeadlineProjection, Deadlines, Sweeper
 from shared.engine.execute import Executor
@@ -191,7 +191,7 @@ class Running:
         try:
             await job
         except Exception as error:
-            self.stopped[name] = f"{type(error).__name__}: {error}"
+            self.stopped[name] = told(error)
             log.error("stopped", service=self.service.name, job=name, reason=self.stopped[name])
 
 
@@ -220,7 +220,8 @@ async def running_city(
             logs[name] = PostgresLog(pools[name], settings.partitions, bell.ring)
             await stack.enter_async_context(logs[name].running())
         if isinstance(clock, SystemClock):
-            clock.agree_with(await next(iter(pools.values())).fetchval("SELECT clock_timestamp()"))
+            pool = next(iter(pools.values()))
+            await clock.agree_with(lambda: pool.fetchval("SELECT clock_timestamp()"))
         bus_of = await stack.enter_async_context(buses(settings, database_url, logs, bells, Role.API in roles))
         city: dict[str, Running] = {}
         for service in services:

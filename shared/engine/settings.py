@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(ge=1024, description="largest JSON body in bytes")] = 256 * 1024
     drain_seconds: Annotated[float, Field(ge=0, le=60, description="from unready to closed, for gateways to see")] = 0
     read_wait_seconds: Annotated[float, Field(ge=0, le=30, description="patience for If-Position and neighbours")] = 2.0
-    pool_size: Annotated[int, Field(ge=2, le=100, description="database connections a service writes with")] = 8
+    pool_size: Annotated[int, Field(ge=4, le=100, description="database connections a service writes with")] = 8
     instance: Annotated[str | None, Field(description="name of this process; keeps its Kafka partitions")] = None
     kafka_bootstrap: Annotated[str | None, Field(description="host:port,…; unset: services read the logs")] = None
     kafka_security: Annotated[KafkaSecurity, Field(description="how brokers are spoken to")] = "PLAINTEXT"
@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     kafka_replicas: Annotated[int, Field(ge=1, le=9, description="copies of every topic that is created")] = 1
     webhook_networks: Annotated[str, Field(description="CIDRs, comma separated, that webhooks may call inside")] = ""
     stream_limit: Annotated[int, Field(ge=1, le=10_000, description="event streams open at once per process")] = 200
+    stream_limit_each: Annotated[int, Field(ge=1, le=10_000, description="of these, by one account")] = 20
     otlp_endpoint: Annotated[str | None, Field(description="URL of an OpenTelemetry collector; unset: none")] = None
 
     @model_validator(mode="after")

@@ -52,5 +52,12 @@ def span(name: str, traceparent: str | None) -> Iterator[None]:
         yield
         return
     parent = _PROPAGATOR.extract({"traceparent": traceparent}) if traceparent else None
-    with _TRACER.start_as_current_span(name, context=parent):
-        yield
+    # Messages of exceptions may repeat what a person wrote: only their kind is told.
+    with _TRACER.start_as_current_span(
+        name, context=parent, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield
+        except Exception as error:
+            current.set_attribute("error.type", type(error).__name__)
+            raise

@@ -30,7 +30,6 @@ from shared.engine.telemetry import DELIVERED
 from shared.eventlog.log import Recorded
 from shared.eventlog.sealing import Keyring
 from shared.messaging.bus import Bell
-from shared.messaging.cloudevents import structured
 from shared.messaging.pglog import Readable
 
 WEBHOOKS_KEY = "system:webhooks"
@@ -48,8 +47,8 @@ FAILED = "UPDATE webhooks SET attempts = $2, next_try_at = $3, state = $4, reaso
 START_AT = "UPDATE cursors SET sequence = $3 WHERE consumer = $1 AND partition = $2"
 log = structlog.get_logger()
 
-Seen = Callable[[Mapping[str, Any], Sequence[Recorded]], Awaitable[Sequence[bool]]]
-"""Which of these events the owner of a webhook may be told of."""
+Told = Callable[[Mapping[str, Any], Sequence[Recorded]], Awaitable[Sequence[Mapping[str, Any] | None] | None]]
+"""What the owner of a webhook is told of each of these events; None while that cannot be said yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +91,10 @@ class Deliverer:
     """Delivers for all webhooks of one service; any number of processes may run one, a webhook is served by one."""
 
     def __init__(
-        self, service: str, log_: Readable, pool: asyncpg.Pool, keyring: Keyring, clock: Clock, guard: Guard, seen: Seen
+        self, service: str, log_: Readable, pool: asyncpg.Pool, keyring: Keyring, clock: Clock, guard: Guard, told: Told
     ) -> None:
         self._service, self._log, self._pool, self._keyring = service, log_, pool, keyring
-        self._clock, self._guard, self._seen = clock, guard, seen
+        self._clock, self._guard, self._told = clock, guard, told
 
     async def run(self, bell: Bell) -> None:
         """Deliver for ever."""
@@ -120,9 +119,17 @@ class Deliverer:
                     key = str(row["id"])
                     idle = key not in serving or serving[key].done()
                     if idle and (key in serving or await locks.fetchval(TRY_LOCK, key)):
-                        serving[key] = group.create_task(self._follow(row["id"], http, bell))
+                        serving[key] = group.create_task(self._serve_one(row["id"], http, bell))
                 await asyncio.sleep(LOOK_SECONDS)
                 await locks.execute("SELECT 1")
+
+    async def _serve_one(self, webhook_id: Any, http: aiohttp.ClientSession, bell: Bell) -> None:
+        """Whatever goes wrong with one webhook, the others go on; it begins again where its cursor stands."""
+        try:
+            await self._follow(webhook_id, http, bell)
+        except Exception as error:
+            kind = type(error).__name__
+            log.warning("webhook begins again", service=self._service, webhook=str(webhook_id), reason=kind)
 
     async def _follow(self, webhook_id: Any, http: aiohttp.ClientSession, bell: Bell) -> None:
         """Deliver to one webhook until it is gone, disabled, or has to wait."""
@@ -142,24 +149,25 @@ class Deliverer:
             if heads[partition] <= after:
                 continue
             events = await self._log.read_partition(partition, after, BATCH)
-            wanted = await self._wanted(row, events)
-            for event, due in zip(events, wanted, strict=True):
-                if due and not await self._delivered(row, event, http):
+            if (told := await self._told(orjson.loads(row["reach"]), events)) is None:
+                continue
+            for event, one in zip(events, told, strict=True):
+                due = one is not None and (not row["types"] or event.type in row["types"])
+                if due and not await self._delivered(row, event, orjson.dumps(one), http):
                     return False
-                if due or event is events[-1]:
-                    await self._pool.execute(ADVANCE, name, partition, event.position)
+                if due and not await self._moved(name, partition, event):
+                    return False
+            await self._moved(name, partition, events[-1])
             delivered = True
         return delivered
 
-    async def _wanted(self, row: Any, events: Sequence[Recorded]) -> list[bool]:
-        """Of the right type, and within what the owner may see."""
-        seen = await self._seen(orjson.loads(row["reach"]), events)
-        types = row["types"]
-        return [may and (not types or event.type in types) for event, may in zip(events, seen, strict=True)]
+    async def _moved(self, name: str, partition: int, event: Recorded) -> bool:
+        """Advance the cursor; False when it is gone, and the webhook with it."""
+        return bool((await self._pool.execute(ADVANCE, name, partition, event.position)) != "UPDATE 0")
 
-    async def _delivered(self, row: Any, event: Recorded, http: aiohttp.ClientSession) -> bool:
+    async def _delivered(self, row: Any, event: Recorded, body: bytes, http: aiohttp.ClientSession) -> bool:
         """One attempt; notes how it went."""
-        status = await self._attempt(row, event, http)
+        status = await self._attempt(row, event.envelope.id, body, http)
         DELIVERED.labels(self._service, "delivered" if status // 100 == 2 else "failed").inc()
         if status // 100 == 2:
             if row["attempts"]:
@@ -174,10 +182,10 @@ class Deliverer:
         await self._pool.execute(FAILED, row["id"], attempts, self._clock.now() + wait, state, reason)
         return False
 
-    async def _attempt(self, row: Any, event: Recorded, http: aiohttp.ClientSession) -> int:
+    async def _attempt(self, row: Any, message_id: str, body: bytes, http: aiohttp.ClientSession) -> int:
         """The status of the answer; 0 when there was none that counts."""
-        now, body = self._clock.now(), orjson.dumps(structured(event))
-        message_id, timestamp = event.envelope.id, int(now.timestamp())
+        now = self._clock.now()
+        timestamp = int(now.timestamp())
         headers = {
             "Content-Type": "application/cloudevents+json; charset=utf-8",
             "User-Agent": "jiesu-webhooks/1",

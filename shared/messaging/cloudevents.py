@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from shared.contracts.envelope import Envelope, rfc3339
+from shared.contracts.outward import shown, shown_actor
 from shared.eventlog.log import Recorded, partition_of
 
 SPEC_VERSION = "1.0"
@@ -73,10 +74,14 @@ def attributes(event: Recorded, envelope: Envelope) -> dict[str, str]:
     return context | {name: value for name, value in optional.items() if value is not None}
 
 
-def structured(event: Recorded) -> dict[str, Any]:
-    """The event as one JSON object, CloudEvents JSON format, for HTTP."""
+def structured(event: Recorded, whole: bool) -> dict[str, Any]:
+    """The event as one JSON object, CloudEvents JSON format, for HTTP. Not whole: without what only we need to know."""
     envelope = event.envelope
-    return attributes(event, envelope) | {"data": envelope.as_json()}
+    data = envelope.as_json()
+    if not whole:
+        data["actor"] = shown_actor(data["actor"])
+        data["data"] = shown(data["data"])
+    return attributes(event, envelope) | {"data": data}
 
 
 def to_message(event: Recorded) -> Message:

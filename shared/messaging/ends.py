@@ -39,15 +39,26 @@ class Ends:
         if self._next is None:
             self._next = asyncio.create_task(self._look_in_turn())
             self._next.add_done_callback(_seen)
-        return await asyncio.shield(self._next)
+        look = self._next
+        try:
+            return await asyncio.shield(look)
+        except asyncio.CancelledError:
+            if look.cancelled():  # by the client, not by whoever asks
+                raise ConnectionAbortedError("the look was given up") from None
+            raise
 
     async def first_position(self, partition: int) -> int:
         """The first position that a partition holds; 0 when it holds none."""
         async with asyncio.timeout(LOOK_SECONDS), self._looking:
             place = self._places[partition]
             begin, end = (await self._client.beginning_offsets([place]))[place], self._known[place].end
-            found = await self._read({place: (begin, end)}) if end > begin else {}
-            return found.get(place, (0, 0))[0]
+            ahead = 1
+            while begin < end:  # the first record is ours as a rule; strangers may stand before it
+                upto = min(end, begin + ahead)
+                if found := await self._read({place: (begin, upto)}):
+                    return found[place][0]
+                begin, ahead = upto, ahead * 8
+            return 0
 
     async def _look_in_turn(self) -> list[Place]:
         async with asyncio.timeout(LOOK_SECONDS), self._looking:

@@ -88,11 +88,7 @@ class KafkaBus:
         ends = self._ends[source]
         try:
             return [place.position for place in await ends.places()]
-        except (
-            KafkaError,
-            OSError,
-            asyncio.CancelledError,
-        ):  # a client may lose a topic that was made anew: take another
+        except (KafkaError, OSError):  # a client may lose a topic that was made anew: take another
             if self._ends.get(source) is ends:
                 del self._ends[source]
                 await _end(ends.close)

@@ -9,8 +9,8 @@ drop repeats.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from shared.eventlog.log import Recorded
+from shared.eventlog.postgres import LOST
 from shared.messaging.bus import Bell, BusUnavailable
 from shared.messaging.ends import Place
 from shared.messaging.pglog import Readable
@@ -50,7 +51,7 @@ class Publisher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How far the topic is behind the log: events, and the age of the oldest of them in seconds."""
+    """How far the topic is behind the log: events, and for how many seconds it has lacked the oldest of them."""
 
     events: int
     seconds: float
@@ -78,7 +79,8 @@ class Relay:
         self._sent: dict[int, int] = {}
         self._offsets: dict[int, int] = {}
         self._noted: dict[int, int] = {}
-        self._behind_since: float | None = None
+        self._goal: Mapping[int, int] = {}
+        self._goal_at = 0.0
 
     async def run(self) -> None:
         """Publish for ever. What fails is begun again, from where the topic then ends."""
@@ -92,7 +94,9 @@ class Relay:
                         if not connection.is_closed():
                             await connection.execute("SELECT pg_advisory_unlock_all()")
             except Exception as error:  # nothing can go wrong that looking again does not mend
-                self._on_trouble(repr(error))
+                self._on_trouble(type(error).__name__)
+                with suppress(*LOST):
+                    await self._report(await self._published())
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _publish(self, connection: Any, publisher: Publisher) -> None:
@@ -118,16 +122,17 @@ class Relay:
         for partition in taken:
             self._sent[partition] = await self._going_on(partition, places[partition], publisher)
             self._offsets[partition] = places[partition].end
-        await self._report(connection)
+        await self._report(self._sent)
+        if moved := {p: sent for p, sent in self._sent.items() if self._noted.get(p) != sent}:
+            await connection.execute(NOTE_CURSORS, RELAY, self._service, list(moved), list(moved.values()))
+            self._noted |= moved
 
     async def _round(self, publisher: Publisher) -> bool:
         """Publish what is new in all our partitions; False when there is nothing."""
         heads = await self._log.heads()
         behind = {partition: sent for partition, sent in self._sent.items() if heads[partition] > sent}
         if not behind:
-            self._behind_since = None
             return False
-        self._behind_since = self._behind_since or asyncio.get_running_loop().time()
         events = await self._log.read_partitions(behind, BATCH)
         batches = [(partition, list(some)) for partition, some in groupby(events, lambda event: event.partition)]
         offsets = await asyncio.gather(*(publisher.publish(partition, some) for partition, some in batches))
@@ -145,12 +150,15 @@ class Relay:
         made_anew = end.begin == 0 and await publisher.first_position(partition) > 1
         return 0 if made_anew else end.position
 
-    async def _report(self, connection: Any) -> None:
-        """The lag, and the cursor rows, for people to see."""
-        heads = await self._log.heads()
-        behind = sum(max(0, heads[partition] - sent) for partition, sent in self._sent.items())
-        since = self._behind_since if behind else None
-        self._on_lag(Lag(behind, asyncio.get_running_loop().time() - since if since else 0.0))
-        if moved := {p: sent for p, sent in self._sent.items() if self._noted.get(p) != sent}:
-            await connection.execute(NOTE_CURSORS, RELAY, self._service, list(moved), list(moved.values()))
-            self._noted |= moved
+    async def _published(self) -> dict[int, int]:
+        """How far the topic had got when somebody last noted it."""
+        rows = await self._pool.fetch("SELECT partition, sequence FROM cursors WHERE consumer = $1", RELAY)
+        return dict.fromkeys(range(self._log.partitions), 0) | {row["partition"]: row["sequence"] for row in rows}
+
+    async def _report(self, sent: Mapping[int, int]) -> None:
+        """The lag, for people to see: events, and for how long the topic has lacked something."""
+        heads, now = await self._log.heads(), asyncio.get_running_loop().time()
+        if all(sent.get(partition, 0) >= head for partition, head in self._goal.items()):
+            self._goal, self._goal_at = {partition: heads[partition] for partition in sent}, now
+        behind = sum(max(0, heads[partition] - position) for partition, position in sent.items())
+        self._on_lag(Lag(behind, now - self._goal_at))

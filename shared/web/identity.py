@@ -6,6 +6,7 @@ things (404 for the others, exactly as if they did not exist)? Roles: domain spe
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,8 @@ from shared.web.problems import Problem
 ISSUER = "jiesu-embedded"
 AUDIENCE = "jiesu"
 ALGORITHM = "Ed25519"
+LEEWAY_SECONDS = 60
+"""The issuer's clock may be ahead of ours (RFC 7519, 4.1.5 and 4.1.6); `exp` is held to exactly."""
 LONGEST_TOKEN = 8192
 REMEMBERED_TOKENS = 4096
 
@@ -46,6 +49,7 @@ class Scope(StrEnum):
     READ_SCORES = "score:read"
     READ_REFERENCE = "reference:read"
     SUBSCRIBE = "events:subscribe"
+    KEEP_WEBHOOKS = "webhooks:keep"
 
 
 class Reach(StrEnum):
@@ -78,6 +82,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.KEEP_CATALOGUE: Reach.ALL,
         Scope.KEEP_POLICY: Reach.ALL,
         Scope.SUBSCRIBE: Reach.ALL,
+        Scope.KEEP_WEBHOOKS: Reach.ALL,
     },
     "DISTRICT_COORDINATOR": {
         Scope.READ: Reach.DISTRICT,
@@ -127,12 +132,16 @@ class Ownership:
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """An authenticated caller. `sub` is an account and also the client of its idempotency keys."""
+    """An authenticated caller. `sub` is an account and also the client of its idempotency keys.
+
+    `expires` is when the token does, in seconds since the epoch: what outlasts a request ends then.
+    """
 
     sub: str
     roles: tuple[str, ...]
     unit_id: str | None = None
     district: str | None = None
+    expires: float = math.inf
 
     def require(self, scope: Scope) -> None:
         """Raises FORBIDDEN unless one of the roles has this scope."""
@@ -206,7 +215,7 @@ class Tokens:
                 "sub": {"essential": True},
                 "exp": {"essential": True},
             }
-            jwt.JWTClaimsRegistry(now=lambda: int(now), **required).validate(decoded.claims)
+            jwt.JWTClaimsRegistry(now=lambda: int(now), leeway=LEEWAY_SECONDS, **required).validate(decoded.claims)
             return float(decoded.claims["exp"]), _principal(decoded.claims)
         except (JoseError, ValueError, KeyError, TypeError):
             raise Problem("UNAUTHENTICATED") from None
@@ -227,7 +236,7 @@ def _principal(claims: dict[str, Any]) -> Principal:
     texts = [claims["sub"], *roles, *filter(None, (unit_id, district))]
     if not isinstance(roles, list) or not all(isinstance(text, str) and text for text in texts):
         raise ValueError("claims")
-    return Principal(claims["sub"], tuple(roles), unit_id, district)
+    return Principal(claims["sub"], tuple(roles), unit_id, district, float(claims["exp"]))
 
 
 def _key(seed: bytes) -> OKPKey:

@@ -7,7 +7,9 @@ The id of every event names the position reached in every partition of the log; 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 
 import orjson
 from starlette.requests import Request
@@ -17,34 +19,38 @@ from starlette.routing import Route
 from shared.engine.runtime import Running
 from shared.engine.telemetry import STREAMS
 from shared.messaging.bus import Batch, Subscription
-from shared.messaging.cloudevents import structured
 from shared.web.identity import Principal, Scope, Tokens, identify
 from shared.web.problems import Problem, problem_of, problem_response
-from shared.web.visibility import Owners, visible
+from shared.web.visibility import Owners, told
 
-HEARTBEAT_SECONDS = 10.0
+HEARTBEAT_SECONDS, PAUSE_SECONDS = 10.0, 0.5
+SIGN_OF_LIFE = b": nothing new\n\n"
 LONGEST_ID = 20_000
 
 
 def stream_route(running: Running, tokens: Tokens, owners: Owners) -> Route:
     """GET /v1/events, for a running service."""
 
+    open_streams: Counter[str] = Counter()
+
     async def endpoint(request: Request) -> Response:
         try:
             principal = identify(request, Scope.READ, tokens)
             types = frozenset(request.query_params.getlist("type"))
-            after = await _start(running, request)
+            after = await _start(running, request, open_streams[principal.sub])
         except Exception as error:
             return problem_response(request, problem_of(error))
-        stream = _Stream(running, owners, principal, types, after)
+        stream = _Stream(running, owners, principal, types, after, open_streams)
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(stream.lines(), media_type="text/event-stream", headers=headers)
 
     return Route("/v1/events", endpoint, methods=["GET"])
 
 
-async def _start(running: Running, request: Request) -> list[int]:
+async def _start(running: Running, request: Request, mine: int) -> list[int]:
     """Where the stream begins. Raises POSITION_INVALID, or UNAVAILABLE when there are too many streams."""
+    if mine >= running.settings.stream_limit_each:
+        raise Problem("UNAVAILABLE", "this account has too many streams open here")
     if STREAMS.labels(running.service.name)._value.get() >= running.settings.stream_limit:
         raise Problem("UNAVAILABLE", "too many streams are open here")
     heads = await running.log.heads()
@@ -61,8 +67,15 @@ class _Stream:
     """One client's stream."""
 
     def __init__(
-        self, running: Running, owners: Owners, principal: Principal, types: frozenset[str], after: Sequence[int]
+        self,
+        running: Running,
+        owners: Owners,
+        principal: Principal,
+        types: frozenset[str],
+        after: Sequence[int],
+        counts: Counter[str],
     ) -> None:
+        self._counts = counts
         self._running, self._owners, self._principal, self._types = running, owners, principal, types
         self._after = list(after)
 
@@ -73,15 +86,32 @@ class _Stream:
         async def reached() -> dict[int, int]:
             return dict(enumerate(self._after))
 
-        with STREAMS.labels(name).track_inprogress():
+        with STREAMS.labels(name).track_inprogress(), self._counted():
             subscription = await self._running.near.subscribe("stream", name, reached)
             try:
                 yield self._mark()
-                while not self._running.draining:
+                while self._open():
                     batches = await self._next(subscription)
-                    yield b"".join([await self._told(batch) for batch in batches]) or b": nothing new\n\n"
+                    if not batches:
+                        yield SIGN_OF_LIFE
+                    for batch in batches:
+                        while (lines := await self._told(batch)) is None and self._open():
+                            yield SIGN_OF_LIFE
+                            await asyncio.sleep(PAUSE_SECONDS)
+                        yield lines or SIGN_OF_LIFE
             finally:
                 await subscription.close()
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._counts[self._principal.sub] += 1
+        try:
+            yield
+        finally:
+            self._counts[self._principal.sub] -= 1
+
+    def _open(self) -> bool:
+        return not self._running.draining and self._running.clock.now().timestamp() < self._principal.expires
 
     async def _next(self, subscription: Subscription) -> Sequence[Batch]:
         try:
@@ -90,15 +120,16 @@ class _Stream:
         except TimeoutError:
             return ()
 
-    async def _told(self, batch: Batch) -> bytes:
-        """What of a batch this client may see; the last id stands for all of it."""
-        may = await visible(self._running, self._owners, self._principal, batch.events)
+    async def _told(self, batch: Batch) -> bytes | None:
+        """What of a batch this client may see; the last id stands for all of it. None: our views are not there yet."""
+        said = await told(self._running, self._owners, self._principal, batch.events)
+        if said is None:
+            return None
         lines = []
-        for event, seen in zip(batch.events, may, strict=True):
+        for event, one in zip(batch.events, said, strict=True):
             self._after[batch.partition] = event.position
-            if seen and (not self._types or event.type in self._types):
-                data = orjson.dumps(structured(event)).decode()
-                lines.append(f"id: {self._id()}\nevent: {event.type}\ndata: {data}\n\n")
+            if one is not None and (not self._types or event.type in self._types):
+                lines.append(f"id: {self._id()}\nevent: {event.type}\ndata: {orjson.dumps(one).decode()}\n\n")
         return "".join(lines).encode() or self._mark()
 
     def _mark(self) -> bytes:

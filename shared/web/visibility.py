@@ -7,25 +7,32 @@ from typing import Any
 
 from shared.engine.runtime import Running
 from shared.eventlog.log import Recorded
+from shared.messaging.cloudevents import structured
 from shared.web.identity import Ownership, Principal, Reach, Scope
 
 Owners = Callable[[Running, Sequence[str]], Awaitable[Mapping[str, Ownership]]]
 """Whose these subjects are; those that nobody owns are left out."""
 
 
-async def visible(running: Running, owners: Owners, principal: Principal, events: Sequence[Recorded]) -> list[bool]:
-    """For each of these events of one partition whether the principal may be told of it.
+Told = Sequence[Mapping[str, Any] | None]
+"""For each event what a caller is told of it: None where it is not the caller's business."""
 
-    Waits until the views have taken them: an event is often what makes an appeal somebody's.
+
+async def told(running: Running, owners: Owners, principal: Principal, events: Sequence[Recorded]) -> Told | None:
+    """What the principal is told of these events of one partition; None when our views have not taken them yet.
+
+    An event is often what makes an appeal somebody's, so the views come first.
     """
     if principal.reach(Scope.READ) is Reach.ALL:
-        return [True] * len(events)
+        return [structured(event, whole=True) for event in events]
     last = events[-1]
-    while not await running.views_reached(running.service.name, last.partition, last.position):
-        pass
+    if not await running.views_reached(running.service.name, last.partition, last.position):
+        return None
     subjects = [event.envelope.subject for event in events]
     owned = await owners(running, sorted(set(subjects)))
-    return [subject in owned and principal.can_see(Scope.READ, owned[subject]) for subject in subjects]
+    mine = {subject for subject in owned if principal.can_see(Scope.READ, owned[subject])}
+    pairs = zip(events, subjects, strict=True)
+    return [structured(event, whole=False) if subject in mine else None for event, subject in pairs]
 
 
 def reach_of(principal: Principal) -> dict[str, Any]:

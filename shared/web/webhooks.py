@@ -23,17 +23,17 @@ from shared.engine.webhooks import ACTIVE, WEBHOOKS_KEY, Deliverer, consumer_of,
 from shared.eventlog.log import Recorded
 from shared.web.asking import Asking, reads
 from shared.web.bodies import parse_body, read_body
-from shared.web.identity import Scope
+from shared.web.identity import Scope, granted
 from shared.web.problems import Problem
-from shared.web.visibility import Owners, principal_of, reach_of, visible
+from shared.web.visibility import Owners, Told, principal_of, reach_of, told
 
 SECRET_BYTES = 32
 MOST_PER_OWNER = 20
 INSERT = """
     INSERT INTO webhooks (id, owner, reach, url, types, secret, created_at)
     VALUES ($1, $2, $3::jsonb, $4, $5, $6, $7)"""
-LISTED = "SELECT * FROM webhooks WHERE owner = $1 ORDER BY id"
-ONE = "SELECT * FROM webhooks WHERE owner = $1 AND id = $2"
+LISTED = "SELECT * FROM webhooks WHERE owner = $1 OR $2 ORDER BY id"
+ONE = "SELECT * FROM webhooks WHERE (owner = $1 OR $2) AND id = $3"
 ROTATE = "UPDATE webhooks SET old_secret = secret, old_until = $2, secret = $3 WHERE id = $1"
 ENABLE = "UPDATE webhooks SET state = $2, reason = NULL, attempts = 0, next_try_at = NULL WHERE id = $1"
 REMOVE = "DELETE FROM webhooks WHERE id = $1"
@@ -66,10 +66,10 @@ def webhook_router() -> APIRouter:
         body = parse_body(await read_body(request, asking.running.settings.max_body_bytes), WebhookBody)
         return JSONResponse(await _make(asking, body), 201, {"Cache-Control": "no-store"})
 
-    @router.get("/v1/webhooks", summary="One's own webhooks")
+    @router.get("/v1/webhooks", summary="One's own webhooks; an administrator sees all")
     async def listed(asking: Subscribing) -> Response:
         """Where each stands, without secrets."""
-        rows = await asking.running.pool.fetch(LISTED, asking.principal.sub)
+        rows = await asking.running.pool.fetch(LISTED, asking.principal.sub, _keeps_all(asking))
         return JSONResponse({"items": [_shown(row) for row in rows], "next_cursor": None})
 
     @router.post("/v1/webhooks/{webhook_id}/rotate", summary="A new secret")
@@ -110,7 +110,7 @@ async def _make(asking: Asking, body: WebhookBody) -> dict[str, Any]:
         await guard_of(running).check(body.url)
     except ForbiddenAddress as reason:
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/url", "message": str(reason)}]) from None
-    if len(await running.pool.fetch(LISTED, asking.principal.sub)) >= MOST_PER_OWNER:
+    if len(await running.pool.fetch(LISTED, asking.principal.sub, False)) >= MOST_PER_OWNER:
         raise Problem("CONFLICT", f"at most {MOST_PER_OWNER} webhooks; remove one first")
     webhook_id, secret = uuid.UUID(running.ids.uuid7()), _secret(running)
     reach = orjson.dumps(reach_of(asking.principal)).decode()
@@ -128,7 +128,7 @@ def _is_ours(running: Running, type_: str) -> bool:
 
 async def _mine(asking: Asking, webhook_id: str) -> Any:
     try:
-        row = await asking.running.pool.fetchrow(ONE, asking.principal.sub, uuid.UUID(webhook_id))
+        row = await asking.running.pool.fetchrow(ONE, asking.principal.sub, _keeps_all(asking), uuid.UUID(webhook_id))
     except ValueError:
         row = None
     if row is None:
@@ -136,10 +136,16 @@ async def _mine(asking: Asking, webhook_id: str) -> Any:
     return row
 
 
+def _keeps_all(asking: Asking) -> bool:
+    """Whoever administers the city also lists and ends what others have subscribed to."""
+    return Scope.KEEP_WEBHOOKS in granted(asking.principal.roles)
+
+
 def _shown(row: Any) -> dict[str, Any]:
     next_try = row["next_try_at"]
     return {
         "id": str(row["id"]),
+        "owner": row["owner"],
         "url": row["url"],
         "types": list(row["types"]),
         "state": row["state"],
@@ -182,8 +188,8 @@ async def delivering(city: Mapping[str, Running], owners: Mapping[str, Owners]) 
 
 
 def _deliverer(running: Running, owners: Owners) -> Deliverer:
-    async def seen(reach: Mapping[str, Any], events: Sequence[Recorded]) -> Sequence[bool]:
-        return await visible(running, owners, principal_of(reach), events)
+    async def told_to(reach: Mapping[str, Any], events: Sequence[Recorded]) -> Told | None:
+        return await told(running, owners, principal_of(reach), events)
 
     name, guard = running.service.name, guard_of(running)
-    return Deliverer(name, running.log, running.pool, running.keyring, running.clock, guard, seen)
+    return Deliverer(name, running.log, running.pool, running.keyring, running.clock, guard, told_to)

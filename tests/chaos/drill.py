@@ -32,6 +32,7 @@ from tests.support.running import job
 from tests.support.views import dump, rebuilt
 
 DRAIN_SECONDS = 120
+PATIENCE_SECONDS = 180.0
 ONCE_A_ROUND = (
     "case-opened",
     "order-signed",
@@ -70,7 +71,7 @@ async def drill(
             return tokens.issue(role, f"{role.lower()}@{unit or 'city'}", 86400, unit)
 
         async with job(trouble(made, chance, every_seconds)):
-            tally = await simulate(made.at(), token_for, invented(lives, chance), seed, progress)
+            tally = await simulate(made.at(), token_for, invented(lives, chance), seed, progress, PATIENCE_SECONDS)
         accounts = Accounts(lives, ended=dict(tally.ended))
         accounts.wrong += [f"{count} × {failure}" for failure, count in tally.failures.items()]
         await offline_intake(made, token_for, accounts)

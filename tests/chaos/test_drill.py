@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.chaos.drill import drill
 from tests.support.kafka import needs_java
 
-LIVES, SEED, EVERY_SECONDS = 120, 7, 1.0
+LIVES, SEED, EVERY_SECONDS = 120, 7, 2.0
 
 
 async def test_lives_survive_kills_of_services_sessions_and_the_broker() -> None:

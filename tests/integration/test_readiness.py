@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import asyncpg
 import pytest
@@ -47,7 +47,11 @@ async def test_a_clock_away_from_the_databases_is_said(new_city: NewCity) -> Non
     async with new_city(jobs=False) as city:
         running = city.running["intake"]
         clock = SystemClock()
-        clock.agree_with(clock.now() + timedelta(minutes=5))
+
+        async def ahead() -> datetime:
+            return clock.now() + timedelta(minutes=5)
+
+        await clock.agree_with(ahead)
         running.clock = clock
         assert set(await why_not_ready(running)) == {"clock"}
 
