@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Query
 from pydantic import BaseModel
-from sqlalchemy import func, not_, select
+from sqlalchemy import RowMapping, func, not_, select
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.intake_service.appeal import APPEAL, Answer, Appeal, Merge, Redirect, Register, Withdraw
+from services.intake_service.contact import pseudonym
+from services.intake_service.finding import opened_facts, similar, those_that_are, wanted
 from services.intake_service.reading import (
     case_by_ticket,
     case_row,
@@ -24,7 +28,7 @@ from services.intake_service.reading import (
     summary,
     whole_case,
 )
-from services.intake_service.registration import AppealBody, Tickets, facts_of, hash_of, new_tracking_code
+from services.intake_service.registration import AppealBody, Email, Phone, Tickets, facts_of, hash_of, new_tracking_code
 from services.intake_service.views import CASES, SEPARATOR
 from shared.contracts.codes import ENDED, CaseState, Channel, Kind, Route
 from shared.contracts.envelope import Actor, rfc3339
@@ -32,6 +36,7 @@ from shared.engine.decider import NotYours
 from shared.engine.execute import Decision, Intention
 from shared.web.app import Api
 from shared.web.asking import Asking, PublicAsking, reads
+from shared.web.bodies import parse_body, read_body
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Moment, ShortText, Text, Uuid
 from shared.web.identity import Ownership, Scope
@@ -41,6 +46,7 @@ from shared.web.preconditions import etag
 router = APIRouter()
 _tickets = Tickets()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
+CanTriage = Annotated[Asking, Depends(reads(Scope.TRIAGE))]
 
 
 class Receipt(BaseModel):
@@ -214,6 +220,8 @@ class CaseFilters:
     overdue: bool | None = None
     raised_after: Annotated[Moment | None, Query()] = None
     raised_before: Annotated[Moment | None, Query()] = None
+    q: Annotated[str | None, Query(max_length=100, description="title, content or address contains this")] = None
+    near: Annotated[str | None, Query(max_length=80, description="longitude,latitude,metres (WGS-84)")] = None
 
     def conditions(self, now: datetime) -> list[Any]:
         equal = {name: getattr(self, name) for name in ("state", "kind", "channel", "district", "township")}
@@ -238,12 +246,51 @@ async def list_cases(
     asking: CanRead, window: Annotated[Window, Depends()], filters: Annotated[CaseFilters, Depends()]
 ) -> Response:
     """Within the caller's reach."""
-    conditions = [*filters.conditions(asking.running.clock.now()), *window.changed(CASES.c.updated_at)]
+    running, sought = asking.running, wanted(filters.q, filters.near)
+    conditions = [*filters.conditions(running.clock.now()), *window.changed(CASES.c.updated_at)]
+    if not sought.nothing:
+        conditions += sought.conditions(running.secrets.index)
     query = select(CASES).where(CASES.c.state.is_not(None), in_reach(asking.principal), *conditions)
     keys = (CASES.c.updated_at, CASES.c.appeal_id)
     what = f"cases:{asking.principal.sub}:{filters}"
-    rows, following = await page(asking.running, query, keys, window, what, descending=True)
+
+    async def keep(rows: Sequence[RowMapping]) -> Sequence[RowMapping]:
+        return await those_that_are(running, rows, sought)
+
+    rows, following = await page(running, query, keys, window, what, descending=True, keep=keep)
     return JSONResponse({"items": [summary(row) for row in rows], "next_cursor": following})
+
+
+class Unregistered(Body):
+    """What is about to be registered."""
+
+    content: Text
+    phone: Phone | None = None
+    email: Email | None = None
+
+
+@router.get("/v1/appeals/{appeal_id}/similar", summary="Repeats of the same person, and the same problem elsewhere")
+async def get_similar(appeal_id: str, asking: CanTriage) -> Response:
+    """The most alike first, with the evidence. Whether they are merged is for the caller to decide."""
+    running = asking.running
+    await case_row(running, appeal_id)
+    facts = (await opened_facts(running, [appeal_id]))[appeal_id]
+    items = await similar(running, facts["content"], facts["appellant"]["ref"], but=appeal_id)
+    return JSONResponse({"items": items}, headers={"Cache-Control": "no-store"})
+
+
+@router.post(
+    "/v1/similar",
+    summary="What an appeal that is being taken down resembles",
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": Unregistered.model_json_schema()}}}},
+)
+async def would_be_similar(request: Request, asking: CanTriage) -> Response:
+    """The same before registration, so that nobody has to say a thing twice. Stores nothing."""
+    running = asking.running
+    body = parse_body(await read_body(request, running.settings.max_body_bytes), Unregistered)
+    person = pseudonym(running.secrets.index, body.phone, body.email)
+    items = await similar(running, body.content, person, but=None)
+    return JSONResponse({"items": items}, headers={"Cache-Control": "no-store"})
 
 
 @router.get("/v1/track/{ticket_no}", summary="What the citizen may see")

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import tomllib
 from datetime import datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Annotated, Self
 
 import asyncpg
 from pydantic import Field, StringConstraints, model_validator
 
 from services.intake_service.contact import pseudonym
+from services.intake_service.policy import contact_required
 from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Urgency
 from shared.contracts.intake import AppealRegistered, Appellant, Place
 from shared.engine.decider import Refused
 from shared.engine.ids import Ids
 from shared.web.fields import Body, Label, Moment, ShortText, Text, Uuid
 
-_CHANNELS = tomllib.loads((Path(__file__).parent / "data" / "channels.toml").read_text(encoding="utf-8"))
 TRACKING_BYTES = 20
 CLOCK_SKEW = timedelta(minutes=5)
 TICKET_BLOCK = 1000
@@ -112,7 +110,7 @@ def facts_of(
 ) -> AppealRegistered:
     """The event that this request amounts to. Raises Refused when the channel asks for more than was brought."""
     who = body.appellant
-    if _CHANNELS["contact_required"][body.channel] and not (who.anonymous or who.phone or who.email):
+    if contact_required()[body.channel] and not (who.anonymous or who.phone or who.email):
         raise Refused("CONTACT_MISSING", f"channel {body.channel} needs a phone number or e-mail, or anonymous: true")
     if body.raised_at is not None and body.raised_at > now + CLOCK_SKEW:
         raise Refused("RAISED_IN_FUTURE", "raised_at lies in the future")

@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Table, Text
 
 from services.intake_service.case import Parts, whole
+from services.intake_service.search import Search
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Envelope
 from shared.engine.projections import KeyedView, View
@@ -235,4 +236,4 @@ _FOLDS: dict[str, Fold] = {
     }.items()
 }
 
-VIEWS: Sequence[View] = (Cases(), Story())
+VIEWS: Sequence[View] = (Cases(), Story(), Search())

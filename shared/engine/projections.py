@@ -22,6 +22,7 @@ from shared.contracts.envelope import Envelope
 from shared.engine.consume import OPEN_CURSORS, RETRY_PAUSE_SECONDS, TRANSIENT, Consumer, Retired, rest
 from shared.eventlog.log import Recorded
 from shared.eventlog.postgres import Connection
+from shared.eventlog.sealing import Keyring
 from shared.messaging.bus import Bus
 
 log = structlog.get_logger()
@@ -40,7 +41,10 @@ ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext($1))"
 
 
 class View(ABC):
-    """`table` names the stable view and its columns; `indexes` are column lists. Bump VERSION when either changes."""
+    """`table` names the stable view and its columns; `indexes` are column lists, or begin with USING.
+
+    Bump VERSION when either changes.
+    """
 
     VERSION: ClassVar[int] = 1
     table: ClassVar[Table]
@@ -50,6 +54,10 @@ class View(ABC):
     @property
     def name(self) -> str:
         return str(self.table.name)
+
+    def prepared(self, keyring: Keyring, index_key: bytes) -> View:
+        """The view with what it needs to open texts and to index them blindly; most need neither."""
+        return self
 
     @abstractmethod
     def wants(self, event: Envelope) -> bool:
@@ -191,7 +199,8 @@ class Projection:
         copy = self.view.table.to_metadata(MetaData(), name=physical)
         await connection.execute(str(CreateTable(copy).compile(dialect=_DIALECT)))
         for number, columns in enumerate(self.view.indexes):
-            await connection.execute(f'CREATE INDEX "{physical}_{number}" ON "{physical}" ({columns})')
+            what = columns if columns.startswith("USING ") else f"({columns})"
+            await connection.execute(f'CREATE INDEX "{physical}_{number}" ON "{physical}" {what}')
         for source in self.view.sources:
             await connection.execute(OPEN_CURSORS, physical, source, len(await self._bus.heads(source)))
 

@@ -229,9 +229,11 @@ async def running_city(
             bus = through(bus_of(name))
             reads = reading_engine(database_url, name, settings.pool_size)
             stack.push_async_callback(reads.dispose)
-            executor = Executor(f"/services/{name}", logs[name], await _keyring(pool, secrets), ids or SystemIds())
+            keyring = await _keyring(pool, secrets)
+            executor = Executor(f"/services/{name}", logs[name], keyring, ids or SystemIds())
             near = PgLogBus({name: logs[name]}, {name: bells[name]})
-            projections = [Projection(view, pool, bus) for view in service.views]
+            views = [view.prepared(keyring, secrets.index) for view in service.views]
+            projections = [Projection(view, pool, bus) for view in views]
             city[name] = Running(
                 service,
                 settings,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -19,6 +19,7 @@ from shared.web.fields import Moment
 from shared.web.problems import Problem
 
 MAC_BYTES = 16
+Keep = Callable[[Sequence[RowMapping]], Awaitable[Sequence[RowMapping]]]
 
 
 @dataclass(frozen=True)
@@ -48,26 +49,41 @@ async def page(
     window: Window,
     what: str,
     descending: bool = False,
+    keep: Keep | None = None,
 ) -> tuple[Sequence[RowMapping], str | None]:
-    """One page and the cursor of the next. `keys` are never null and unique together; `what` names list and filters."""
+    """One page and the cursor of the next. `keys` are never null and unique together; `what` names list and filters.
+
+    `keep` may look closer than SQL can: the page is filled with rows that it keeps.
+    """
     mac_key = running.secrets.index
     after = read_cursor(mac_key, what, window.cursor)
-    if after is not None:
-        place = tuple_(*keys)
-        values = [
-            datetime.fromisoformat(value) if is_time(key) else value for key, value in zip(keys, after, strict=True)
-        ]
-        query = query.where(place < tuple_(*values) if descending else place > tuple_(*values))
-    shown = [key.label(f"key_{number}") for number, key in enumerate(keys)]
-    order = [key.desc() if descending else key for key in keys]
-    async with running.reads.connect() as connection:
-        found = await connection.execute(query.add_columns(*shown).order_by(*order).limit(window.limit + 1))
-        rows = found.mappings().all()
-    if len(rows) <= window.limit:
-        return rows, None
-    last = [rows[window.limit - 1][label.name] for label in shown]
-    texts = [value.isoformat() if isinstance(value, datetime) else value for value in last]
-    return rows[: window.limit], next_cursor(mac_key, what, texts)
+    labels = [key.label(f"key_{number}") for number, key in enumerate(keys)]
+    ordered = query.add_columns(*labels).order_by(*[key.desc() if descending else key for key in keys])
+    page: list[RowMapping] = []
+    more = True
+    while more and len(page) <= window.limit:
+        beyond = _beyond(keys, after, descending)
+        async with running.reads.connect() as connection:
+            found = await connection.execute(ordered.where(*beyond).limit(window.limit + 1))
+            rows = found.mappings().all()
+        page += await keep(rows) if keep else rows
+        more = len(rows) > window.limit
+        after = _place(rows[-1], labels) if rows else None
+    if len(page) <= window.limit:
+        return page, None
+    return page[: window.limit], next_cursor(mac_key, what, _place(page[window.limit - 1], labels))
+
+
+def _beyond(keys: Sequence[ColumnElement[Any]], after: list[Any] | None, descending: bool) -> list[Any]:
+    if after is None:
+        return []
+    values = [datetime.fromisoformat(value) if is_time(key) else value for key, value in zip(keys, after, strict=True)]
+    return [tuple_(*keys) < tuple_(*values) if descending else tuple_(*keys) > tuple_(*values)]
+
+
+def _place(row: RowMapping, labels: Sequence[Any]) -> list[Any]:
+    values = [row[label.name] for label in labels]
+    return [value.isoformat() if isinstance(value, datetime) else value for value in values]
 
 
 def is_time(key: ColumnElement[Any]) -> bool:
