@@ -5,13 +5,17 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from datetime import timedelta
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from shared.contracts.codes import Channel
 
 DATA = Path(__file__).parent / "data"
+_DURATION = TypeAdapter(timedelta)
 
 
 @dataclass(frozen=True)
@@ -25,16 +29,101 @@ class LikenessPolicy:
     most_shown: int
 
 
+@dataclass(frozen=True)
+class FollowPolicy:
+    """follow.toml"""
+
+    version: str
+    most_supplements: int
+    urge_every: timedelta
+
+
+@cache
+def follow_policy() -> FollowPolicy:
+    """What the appellant may do while an appeal is open."""
+    table = _read("follow.toml")
+    return FollowPolicy(**(table | {"urge_every": _DURATION.validate_python(table["urge_every"])}))
+
+
 @cache
 def likeness_policy() -> LikenessPolicy:
     """When two appeals are taken for alike."""
     return LikenessPolicy(**_read("likeness.toml"))
 
 
+@dataclass(frozen=True)
+class TriageRule:
+    """Words, and what they are taken for. Of each group in `all_of` one word must be there as well."""
+
+    id: str
+    value: str
+    words: tuple[str, ...]
+    all_of: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class TriageRules:
+    """triage.toml"""
+
+    version: str
+    doubt: tuple[str, ...]
+    doubt_within: int
+    doubt_after: tuple[str, ...]
+    doubt_after_within: int
+    called_within: int
+    emergencies: tuple[TriageRule, ...]
+    watched: tuple[TriageRule, ...]
+    kinds: tuple[TriageRule, ...]
+    urgencies: tuple[TriageRule, ...]
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """Every word that some rule asks for."""
+        rules = (*self.emergencies, *self.watched, *self.kinds, *self.urgencies)
+        return frozenset(word for rule in rules for words in (rule.words, *rule.all_of) for word in words)
+
+
+@cache
+def triage_rules() -> TriageRules:
+    """What words are taken for."""
+    table = _read("triage.toml")
+
+    def rules(name: str, value: str) -> tuple[TriageRule, ...]:
+        return tuple(
+            TriageRule(
+                id=one.get("id", one[value]),
+                value=one[value],
+                words=tuple(one["words"]),
+                all_of=tuple(map(tuple, one.get("all_of", ()))),
+            )
+            for one in table[name]
+        )
+
+    return TriageRules(
+        version=table["version"],
+        doubt=tuple(table["doubt"]),
+        doubt_within=table["doubt_within"],
+        doubt_after=tuple(table["doubt_after"]),
+        doubt_after_within=table["doubt_after_within"],
+        called_within=table["called_within"],
+        emergencies=rules("emergency", "call"),
+        watched=rules("watch", "category"),
+        kinds=rules("kind", "kind"),
+        urgencies=rules("urgency", "urgency"),
+    )
+
+
 @cache
 def contact_required() -> Mapping[Channel, bool]:
     """Which channels an appeal may not come through without a way to answer."""
     return {Channel(name): needed for name, needed in _read("channels.toml")["contact_required"].items()}
+
+
+@cache
+def notice_texts() -> Mapping[str, Mapping[str, str]]:
+    """notices.toml: texts by name and language."""
+    texts: Mapping[str, Mapping[str, str]] = _read("notices.toml")["texts"]
+    return texts
 
 
 def _read(name: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from sqlalchemy.sql import Select
 
 from services.intake_service.appeal import APPEAL, Appeal
 from services.intake_service.contact import masked_name, masked_phone
+from services.intake_service.notices import advice, ending
 from services.intake_service.views import CASES, SEPARATOR, STORY
 from shared.contracts.envelope import rfc3339
 from shared.contracts.outward import shown
@@ -23,7 +24,7 @@ from shared.web.identity import Ownership, Principal, Reach, Scope
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
 PLAIN = (
     *("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency"),
-    *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "version"),
+    *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "cluster", "version"),
 )
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
 
@@ -69,8 +70,13 @@ def summary(row: RowMapping) -> dict[str, Any]:
     """A case as lists show it: codes and times, nothing personal."""
     item: dict[str, Any] = {name: row[name] for name in PLAIN}
     item |= {name: row[name] and rfc3339(row[name]) for name in TIMES}
-    item |= {"category_path": _split(row["category"]), "tags": _split(row["tags"]), "round": row["routing_round"] or 0}
-    return item
+    item |= {"category_path": _split(row["category"]), "tags": _split(row["tags"]), "alerts": _split(row["alerts"])}
+    return item | _counts(row)
+
+
+def _counts(row: RowMapping) -> dict[str, int]:
+    counts = {"round": row["routing_round"], "supplements": row["supplements"], "urges": row["urges"]}
+    return {name: count or 0 for name, count in counts.items()}
 
 
 async def whole_case(running: Running, row: RowMapping, principal: Principal) -> dict[str, Any]:
@@ -84,6 +90,18 @@ async def whole_case(running: Running, row: RowMapping, principal: Principal) ->
     item |= {"location": facts.get("place") or None, "appellant": _appellant(facts.get("appellant"), row, principal)}
     item |= {"assessment": orjson.loads(row["assessment"]) if row["assessment"] else None}
     return item | {"timeline": [_told(event) for event in opened]}
+
+
+async def tracked(running: Running, row: RowMapping) -> dict[str, Any]:
+    """What whoever holds the tracking code may see: where it stands, why, and what was said to them and by them."""
+    seen: dict[str, Any] = {name: row[name] for name in ("ticket_no", "kind", "state", "lead_unit_name", "version")}
+    seen |= {name: row[name] and rfc3339(row[name]) for name in TIMES} | _counts(row)
+    story = [event for event in await _story(running, row["appeal_id"]) if event["service"] == "intake"]
+    await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
+    opened = [_opened(running, event) for event in story]
+    seen["notice"] = next((told for one in opened if (told := ending(one["type"], one["data"]))), None)
+    seen["advice"] = [advice(call) for call in ("119", "110", "120", "122") if call in _split(row["alerts"])]
+    return seen
 
 
 async def _story(running: Running, appeal_id: str) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ import asyncpg
 from pydantic import Field, StringConstraints, model_validator
 
 from services.intake_service.contact import pseudonym
-from services.intake_service.policy import contact_required
+from services.intake_service.policy import contact_required, triage_rules
+from services.intake_service.triage import triage
 from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Urgency
 from shared.contracts.intake import AppealRegistered, Appellant, Place
 from shared.engine.decider import Refused
@@ -140,6 +141,7 @@ def facts_of(
         client=client,
         source_ref=body.source_ref,
         relates_to=body.relates_to,
+        triage=triage(body.title, body.content, triage_rules()),
     )
 
 

@@ -47,6 +47,10 @@ CASES = Table(
     Column("cc_district", Text),
     Column("due_at", DateTime(timezone=True)),
     Column("merged_into", Text),
+    Column("alerts", Text),
+    Column("cluster", Text),
+    Column("supplements", Integer),
+    Column("urges", Integer),
     Column("assessment", Text),
     Column("version", Integer),
     Column("intake_state", Text),
@@ -77,6 +81,7 @@ SEPARATOR = " > "
 class Cases(KeyedView):
     """One row an appeal."""
 
+    VERSION = 2
     table = CASES
     sources = ALL_SERVICES
     indexes = (
@@ -85,6 +90,7 @@ class Cases(KeyedView):
         "cc_district, updated_at",
         "state, updated_at",
         "updated_at, appeal_id",
+        "cluster",
     )
 
     def key(self, event: Envelope) -> str | None:
@@ -169,6 +175,23 @@ def _intake(state: CaseState) -> Fold:
     return fold
 
 
+def _alert(row: dict[str, Any], event: Envelope) -> None:
+    known = row["alerts"].split(SEPARATOR) if row["alerts"] else []
+    named = (event.data.get("hand_over"), event.data["category"])
+    row.update(version=event.version, alerts=SEPARATOR.join(dict.fromkeys([*known, *filter(None, named)])))
+
+
+def _tagged(row: dict[str, Any], event: Envelope) -> None:
+    row.update(version=event.version, tags=SEPARATOR.join(event.data["tags"]) or None)
+
+
+def _noted(column: str, name: str) -> Fold:
+    def fold(row: dict[str, Any], event: Envelope) -> None:
+        row.update({"version": event.version, column: event.data[name]})
+
+    return fold
+
+
 def _dispatched(row: dict[str, Any], event: Envelope) -> None:
     data = event.data
     row.update({name: data.get(name) for name in ("lead_unit", "lead_unit_name", "cc_district")})
@@ -222,6 +245,11 @@ _FOLDS: dict[str, Fold] = {
         "intake.appeal-redirected": _intake(CaseState.REDIRECTED),
         "intake.appeal-merged": _intake(CaseState.MERGED),
         "intake.appeal-withdrawn": _intake(CaseState.WITHDRAWN),
+        "intake.risk-alert-raised": _alert,
+        "intake.appeal-tagged": _tagged,
+        "intake.appeal-linked": _noted("cluster", "cluster"),
+        "intake.appeal-supplemented": _noted("supplements", "number"),
+        "intake.appeal-urged": _noted("urges", "number"),
         "intake.appeal-closed": _intake(CaseState.CLOSED),
         "routing.order-dispatched": _dispatched,
         "routing.order-signed": _routing(CaseState.SIGNED),

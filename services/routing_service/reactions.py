@@ -52,11 +52,12 @@ def on_registered(heard: Heard, directory: Directory) -> Sequence[Intention[Any]
     """Read the appeal against catalogue and place."""
     facts: AppealRegistered = heard.payload
     place = facts.place
+    urgency = facts.urgency or (facts.triage.urgency if facts.triage else None)
     matter = Matter(
         title=_text(facts.title),
         content=_text(facts.content),
         category_path=facts.category_path,
-        urgency=facts.urgency,
+        urgency=urgency,
         district=place.district,
         township=place.township,
         address=_text(place.address) or None,
@@ -72,8 +73,8 @@ def on_registered(heard: Heard, directory: Directory) -> Sequence[Intention[Any]
         registered_at=at,
         candidates=tuple(candidates),
         automatic=goes_by_itself,
-        hold_until=directory.limits.hold_until(facts.urgency, at) if goes_by_itself else None,
-        urgency=facts.urgency,
+        hold_until=directory.limits.hold_until(urgency, at) if goes_by_itself else None,
+        urgency=urgency,
         catalogue_version=directory.catalogue_version,
         limits_version=directory.limits.version,
     )

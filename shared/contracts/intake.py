@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -41,6 +41,28 @@ class Appellant(BaseModel):
     email: Personal | None = None
 
 
+class Alert(BaseModel):
+    """A sign of danger: for 119, 110, 120 or 122 at once, or on the watch list. `words` are those of the rule."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    level: Literal["EMERGENCY", "WATCH"]
+    category: str
+    hand_over: str | None = None
+    words: tuple[str, ...] = ()
+
+
+class Triage(BaseModel):
+    """What the words of an appeal were taken for, by which version of the rules. A proposal: people decide."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    version: str
+    kind: Kind | None = None
+    kind_words: tuple[str, ...] = ()
+    urgency: Urgency | None = None
+    urgency_words: tuple[str, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+
+
 class AppealRegistered(_Intake):
     """受理. Regulation Art 10: time, matter and contact are on record."""
 
@@ -59,6 +81,7 @@ class AppealRegistered(_Intake):
     client: str
     source_ref: str | None = None
     relates_to: str | None = None
+    triage: Triage | None = None
 
 
 class AppealAnsweredDirectly(_Intake):
@@ -81,6 +104,45 @@ class AppealMerged(_Intake):
 
     into: str
     reason: Personal
+
+
+class RiskAlertRaised(_Intake):
+    """A sign of an emergency or risk, reported at once. Regulation Art 29. Without words a person saw it."""
+
+    level: Literal["EMERGENCY", "WATCH"]
+    category: str
+    hand_over: str | None = None
+    words: tuple[str, ...] = ()
+    rules_version: str | None = None
+    reason: Personal | None = None
+
+
+class AppealSupplemented(_Intake):
+    """The appellant, or an agent for them, added something. It reaches whoever is dealing with the appeal."""
+
+    text: Personal
+    number: int
+
+
+class AppealUrged(_Intake):
+    """催办: the appellant asks again. It attaches to the order that there is and never makes a new one."""
+
+    number: int
+    at: Instant
+    reason: Personal | None = None
+
+
+class AppealTagged(_Intake):
+    """The tags that the appeal has from now on."""
+
+    tags: tuple[str, ...]
+
+
+class AppealLinked(_Intake):
+    """Other people's same problem: each keeps the right to an answer; the cluster is looked at as one."""
+
+    cluster: str
+    reason: Personal | None = None
 
 
 class AppealWithdrawn(_Intake):

@@ -48,6 +48,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "MERGE_CROSSED": (409, "Another appeal of this person was merged at the same moment; look again"),
     "SOURCE_REF_TAKEN": (409, "This source_ref was used for another appeal"),
     "TOO_EARLY": (425, "The view has not reached that position yet"),
+    "URGED_RECENTLY": (429, "The unit was reminded a short while ago"),
     "TOO_MANY_ATTEMPTS": (429, "Too many attempts; wait before the next one"),
     "INTERNAL": (500, "Something went wrong on our side"),
     "UNAVAILABLE": (503, "The record cannot be reached now; nothing is lost, try again"),
@@ -55,7 +56,13 @@ CATALOGUE: dict[str, tuple[int, str]] = {
 """Code -> status and title. Other codes that rules give (Refused) are 409."""
 
 _BY_STATUS = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED", 413: "BODY_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE"}
-_RETRY_SECONDS = {"REQUEST_IN_PROGRESS": "1", "TOO_EARLY": "1", "UNAVAILABLE": "2", "TOO_MANY_ATTEMPTS": "60"}
+_RETRY_SECONDS = {
+    "REQUEST_IN_PROGRESS": "1",
+    "TOO_EARLY": "1",
+    "UNAVAILABLE": "2",
+    "TOO_MANY_ATTEMPTS": "60",
+    "URGED_RECENTLY": "3600",
+}
 
 
 class Problem(Exception):

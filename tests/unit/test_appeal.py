@@ -6,15 +6,22 @@ state and command.
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
 
-from services.intake_service.appeal import APPEAL, Answer, Appeal, Close, Merge, Redirect, Register, Withdraw
-from services.intake_service.registration import AppealBody, facts_of, hash_of, new_tracking_code
-from shared.contracts.codes import CaseState, Channel, Datum, Kind, Route
+from services.intake_service.appeal import (
+    APPEAL,
+    Answer,
+    Appeal,
+    Close,
+    Merge,
+    Redirect,
+    Register,
+    Withdraw,
+)
+from shared.contracts.codes import CaseState, Channel, Kind, Route
 from shared.contracts.envelope import BEIJING, Payload
 from shared.contracts.intake import (
     AppealAnsweredDirectly,
@@ -26,8 +33,7 @@ from shared.contracts.intake import (
     Appellant,
     Place,
 )
-from shared.engine.decider import Command, NotYours, Refused
-from shared.engine.ids import CountingIds
+from shared.engine.decider import Command, NotYours
 from tests.support.spec import given
 from tests.unit.pairs import ILLEGAL, NOT_YOURS, NOTHING, every_pair, outcome
 
@@ -222,77 +228,3 @@ def test_an_unknown_command_is_a_mistake_in_the_programme() -> None:
 def test_an_appeal_that_does_not_exist_looks_like_somebody_elses() -> None:
     with pytest.raises(NotYours):
         APPEAL.decide(WITHDRAW, APPEAL.initial)
-
-
-# ---- from the request to the facts: time, matter and contact (Art 10) ----
-
-
-def facts(channel: Channel = Channel.PHONE, **changes: Any) -> AppealRegistered:
-    body: dict[str, Any] = {"kind": Kind.HELP, "channel": channel, "content": "路灯不亮"}
-    body |= {"appellant": {"phone": "13800138000"}} | changes
-    return facts_of(
-        AppealBody.model_validate(body),
-        ticket_no="20261123-0000001",
-        tracking_code="AAAA",
-        client="web",
-        now=AT,
-        index_key=b"k" * 32,
-        subject_key="k1",
-        ids=CountingIds(),
-    )
-
-
-NEEDS_CONTACT = {"PHONE", "WEB", "APP", "WECHAT", "SMS", "EMAIL", "COUNTER"}
-
-
-@pytest.mark.parametrize("channel", list(Channel))
-def test_a_channel_that_identifies_nobody_must_bring_a_contact(channel: Channel) -> None:
-    if channel in NEEDS_CONTACT:
-        with pytest.raises(Refused) as refusal:
-            facts(channel, appellant={})
-        assert refusal.value.code == "CONTACT_MISSING"
-    else:
-        assert facts(channel, appellant={}).appellant.ref.startswith("a")
-
-
-@pytest.mark.parametrize("who", [{"phone": "13800138000"}, {"email": "a@b.cn"}, {"anonymous": True}])
-def test_phone_or_email_or_a_wish_to_stay_anonymous_is_contact_enough(who: dict[str, Any]) -> None:
-    assert facts(appellant=who).appellant.ref
-
-
-def test_an_anonymous_appellant_is_not_recognised_by_the_phone() -> None:
-    ref = facts(appellant={"phone": "13800138000", "anonymous": True}).appellant.ref
-    assert ref.startswith("a")
-    assert ref != facts().appellant.ref
-
-
-def test_an_appeal_cannot_have_been_raised_in_the_future_beyond_the_skew_of_clocks() -> None:
-    skew = timedelta(minutes=5)
-    assert facts(raised_at=(AT + skew).isoformat()).raised_at == AT + skew
-    with pytest.raises(Refused) as refusal:
-        facts(raised_at=(AT + skew + timedelta(milliseconds=1)).isoformat(timespec="milliseconds"))
-    assert refusal.value.code == "RAISED_IN_FUTURE"
-
-
-def test_what_an_appeal_says_is_sealed_under_the_key_it_was_given() -> None:
-    assert (facts().appellant.key, facts(appellant={"anonymous": True}).appellant.key) == ("k1", "k1")
-
-
-def test_without_a_time_of_its_own_an_appeal_was_raised_now() -> None:
-    assert facts().raised_at == AT
-
-
-def test_coordinates_are_texts_of_six_places_with_a_datum() -> None:
-    place = facts(location={"longitude": 116.4074, "latitude": 39.9}).place
-    assert (place.longitude, place.latitude, place.datum) == ("116.407400", "39.900000", Datum.WGS84)
-
-
-def test_a_place_without_coordinates_has_no_datum() -> None:
-    assert facts(location={"district": "东城区", "datum": Datum.GCJ02}).place == Place(district="东城区")
-
-
-def test_a_tracking_code_is_recognised_however_it_is_typed() -> None:
-    code = new_tracking_code(CountingIds())
-    assert re.fullmatch(r"[0-9A-F]{8}(-[0-9A-F]{8}){4}", code)
-    assert hash_of(f" {code.lower()} ") == hash_of(code)
-    assert facts().tracking_hash == hash_of("AAAA")

@@ -1,0 +1,38 @@
+"""What a resident is told, in Chinese and English: whom to call at once, why an appeal went another way, where to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.intake_service.policy import notice_texts
+from shared.contracts.intake import Triage
+
+
+def hand_overs(triage: Triage | None) -> list[str]:
+    """The emergency numbers that a triage names, each once."""
+    alerts = triage.alerts if triage else ()
+    return list(dict.fromkeys(alert.hand_over for alert in alerts if alert.hand_over))
+
+
+def advice(call: str) -> dict[str, str]:
+    """Call this number now."""
+    return {"call": call, **_both("emergency", call=call)}
+
+
+def ending(event_type: str, data: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Why an appeal ended at the hotline, in words a resident understands; None when it did not end that way."""
+    match event_type.split(".")[-2]:
+        case "appeal-redirected":
+            told = {"route": data["route"], "reason": data["reason"], "target": data.get("target")}
+            return told | _both(f"redirected.{data['route']}")
+        case "appeal-answered-directly":
+            return {"text": data["text"], "knowledge_id": data.get("knowledge_id"), **_both("answered")}
+        case "appeal-merged":
+            return {"into": data["into"], "reason": data["reason"], **_both("merged")}
+    return None
+
+
+def _both(name: str, **values: str) -> dict[str, str]:
+    texts = notice_texts()[name]
+    return {language: texts[language].format(**values) for language in ("zh", "en")}
