@@ -10,8 +10,9 @@ import pytest
 
 from services.intake_service.registration import AppealBody, facts_of, hash_of, new_tracking_code
 from shared.contracts.codes import Channel, Datum, Kind
-from shared.contracts.intake import (, Place
+from shared.contracts.intake import (
     AppealRegistered,
+    Place,
 )
 from shared.engine.decider import Refused
 from shared.engine.ids import CountingIds
