@@ -264,7 +264,7 @@ async def migrate(url: str, settings: Settings) -> None:
         raise CannotStart(f"PostgreSQL {version.major} is too old; 15 or newer is needed")
     for service in SERVICES:
         await migrate_log(url, service.name, settings.partitions)
-    await migrate_vault(url, [role_of(service.name) for service in SERVICES])
+    await migrate_vault(url, [role_of(service.name) for service in SERVICES], [role_of("intake")])
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from shared.contracts.intake import (
     AppealTagged,
     AppealUrged,
     AppealWithdrawn,
+    AppellantRevealed,
     RiskAlertRaised,
 )
 from shared.engine.decider import Command, Decider, IllegalTransition, NotYours, Refused
@@ -137,6 +138,13 @@ class Link(Command):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Reveal(Command):
+    """Show somebody the appellant's name and contact."""
+
+    purpose: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Close(Command):
     """The callback is over and nothing more is to be done."""
 
@@ -158,6 +166,15 @@ def decide(command: Command, appeal: Appeal) -> Sequence[Payload]:
             return _merge(command, appeal)
         case Withdraw():
             return _withdraw(command, appeal)
+        case Close():
+            # Withdrawal and callback may cross; whoever was first has ended the appeal.
+            return [] if appeal.ended else [AppealClosed(round=command.round, resolved=command.resolved)]
+    return _along_the_way(command, appeal)
+
+
+def _along_the_way(command: Command, appeal: Appeal) -> Sequence[Payload]:
+    """What changes nothing about where the appeal stands."""
+    match command:
         case Supplement():
             return _supplement(command, appeal)
         case Urge():
@@ -168,9 +185,8 @@ def decide(command: Command, appeal: Appeal) -> Sequence[Payload]:
             return [command.alert]
         case Link():
             return _link(command, appeal)
-        case Close():
-            # Withdrawal and callback may cross; whoever was first has ended the appeal.
-            return [] if appeal.ended else [AppealClosed(round=command.round, resolved=command.resolved)]
+        case Reveal():
+            return [AppellantRevealed(purpose=command.purpose)]
     raise TypeError(command)
 
 

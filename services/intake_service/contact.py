@@ -10,8 +10,6 @@ import hmac
 import re
 from hashlib import sha256
 
-from shared.contracts.envelope import ERASED
-
 _NOT_DIGITS = re.compile(r"[^0-9]")
 _COUNTRY = re.compile(r"^86(?=1[3-9][0-9]{9}$)")
 
@@ -36,11 +34,11 @@ def _national(phone: str) -> str:
 
 def masked_phone(phone: str | None) -> str | None:
     """Three leading digits and the last two (domain specification, section 10)."""
-    if not phone or phone == ERASED:
+    if not phone or phone.startswith("["):  # erased or restricted
         return phone
     return phone[:3] + "*" * max(len(phone) - 5, 3) + phone[-2:] if len(phone) > 7 else "*" * len(phone)
 
 
 def masked_name(name: str | None) -> str | None:
     """The family name alone."""
-    return name if not name or name == ERASED else name[0] + "*" * min(len(name) - 1, 3)
+    return name if not name or name.startswith("[") else name[0] + "*" * min(len(name) - 1, 3)

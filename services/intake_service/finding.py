@@ -16,7 +16,7 @@ from services.intake_service.likeness import bands, likeness, token, tokens
 from services.intake_service.places import Point, TooWide, cells_around, distance
 from services.intake_service.policy import likeness_policy
 from services.intake_service.search import REGISTERED, SEARCH, point_of
-from services.intake_service.views import CASES, STORY
+from services.intake_service.views import CASES, PERSONS, STORY
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import sealed_refs, unseal_data
 from shared.language.script import bigrams, plain
@@ -53,7 +53,7 @@ class Wanted:
             except TooWide:
                 raise _invalid("near", "the circle is too wide") from None
             found.append(SEARCH.c.words.overlap([token(key, cell) for cell in cells]))
-        return [CASES.c.appeal_id.in_(select(SEARCH.c.appeal_id).where(*found))]
+        return [CASES.c.appeal_id.in_(select(SEARCH.c.appeal_id).where(*found)), in_use(CASES.c.person)]
 
     def is_met(self, facts: Mapping[str, Any]) -> bool:
         """Whether these opened facts are what was wanted."""
@@ -66,6 +66,12 @@ class Wanted:
             at = point_of(facts["place"])
             return at is not None and distance(self.near[0], at) <= self.near[1]
         return True
+
+
+def in_use(person: Any) -> Any:
+    """As SQL: that a person's data is not restricted."""
+    kept = select(PERSONS.c.ref).where(PERSONS.c.standing == "RESTRICTED")
+    return person.not_in(kept)
 
 
 def wanted(q: str | None, near: str | None) -> Wanted:
@@ -134,8 +140,9 @@ async def _candidates(running: Running, buckets: list[int], person: str | None, 
 
 
 async def _cases(running: Running, appeal_ids: Sequence[str]) -> dict[str, RowMapping]:
+    query = select(CASES).where(CASES.c.appeal_id.in_(appeal_ids), in_use(CASES.c.person))
     async with running.reads.connect() as connection:
-        rows = (await connection.execute(select(CASES).where(CASES.c.appeal_id.in_(appeal_ids)))).mappings()
+        rows = (await connection.execute(query)).mappings()
         return {row["appeal_id"]: row for row in rows if row["state"] is not None}
 
 

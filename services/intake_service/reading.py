@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,13 +12,13 @@ from sqlalchemy.sql import Select
 from services.intake_service.appeal import APPEAL, Appeal
 from services.intake_service.contact import masked_name, masked_phone
 from services.intake_service.notices import advice, ending
-from services.intake_service.views import CASES, SEPARATOR, STORY
+from services.intake_service.views import CASES, PERSONS, SEPARATOR, STORY
 from shared.contracts.envelope import rfc3339
 from shared.contracts.outward import shown
 from shared.contracts.upcasters import payload_of
 from shared.engine.decider import NotYours
 from shared.engine.runtime import Running
-from shared.eventlog.sealing import sealed_refs, unseal_data
+from shared.eventlog.sealing import Opens, sealed_refs, unseal_data
 from shared.web.identity import Ownership, Principal, Reach, Scope
 
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
@@ -26,6 +26,7 @@ PLAIN = (
     *("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency"),
     *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "cluster", "version"),
 )
+RESTRICTED = "[restricted]"
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
 
 
@@ -82,8 +83,11 @@ def _counts(row: RowMapping) -> dict[str, int]:
 async def whole_case(running: Running, row: RowMapping, principal: Principal) -> dict[str, Any]:
     """The case with its texts and its story, as this caller may see it."""
     story = await _story(running, row["appeal_id"])
+    opener: Opens = running.keyring
+    if await restricted(running, row["person"]):
+        opener = Closed()
     await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
-    opened = [_opened(running, event) for event in story]
+    opened = [_opened(opener, event) for event in story]
     facts: dict[str, Any] = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
     item = summary(row)
     item |= {name: facts.get(name) for name in ("title", "content", "source_ref", "relates_to")}
@@ -98,7 +102,7 @@ async def tracked(running: Running, row: RowMapping) -> dict[str, Any]:
     seen |= {name: row[name] and rfc3339(row[name]) for name in TIMES} | _counts(row)
     story = [event for event in await _story(running, row["appeal_id"]) if event["service"] == "intake"]
     await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
-    opened = [_opened(running, event) for event in story]
+    opened = [_opened(running.keyring, event) for event in story]
     seen["notice"] = next((told for one in opened if (told := ending(one["type"], one["data"]))), None)
     seen["advice"] = [advice(call) for call in ("119", "110", "120", "122") if call in _split(row["alerts"])]
     return seen
@@ -111,9 +115,23 @@ async def _story(running: Running, appeal_id: str) -> list[dict[str, Any]]:
     return [{**row, "data": orjson.loads(row["data"]), "actor": orjson.loads(row["actor"])} for row in rows]
 
 
-def _opened(running: Running, event: dict[str, Any]) -> dict[str, Any]:
+def _opened(opener: Opens, event: dict[str, Any]) -> dict[str, Any]:
     place = f"{event['stream']}/{event['event_id']}"
-    return {**event, "data": unseal_data(running.keyring, event["type"], event["data"], place)}
+    return {**event, "data": unseal_data(opener, event["type"], event["data"], place)}
+
+
+class Closed:
+    """Opens nothing: the person's data is kept and used no more."""
+
+    def open(self, sealed: Mapping[str, str], place: str) -> str:
+        return RESTRICTED
+
+
+async def restricted(running: Running, person: str) -> bool:
+    """Whether a person's data is kept and used no more."""
+    query = select(PERSONS.c.standing).where(PERSONS.c.ref == person)
+    async with running.reads.connect() as connection:
+        return bool(await connection.scalar(query) == "RESTRICTED")
 
 
 def _told(event: dict[str, Any]) -> dict[str, Any]:

@@ -27,11 +27,12 @@ SEARCH = Table(
     MetaData(),
     Column("appeal_id", Text, primary_key=True),
     Column("person", Text),
+    Column("subject_key", Text),
     Column("words", ARRAY(BigInteger)),
     Column("buckets", ARRAY(BigInteger)),
 )
 INSERT = """
-    INSERT INTO "{}" (appeal_id, person, words, buckets) VALUES ($1, $2, $3, $4) ON CONFLICT (appeal_id) DO NOTHING"""
+    INSERT INTO "{}" VALUES ($1, $2, $3, $4, $5) ON CONFLICT (appeal_id) DO NOTHING"""
 
 
 class Search(View):
@@ -67,7 +68,8 @@ class Search(View):
         words = tokens(self._key, [data.get("title"), data["content"], place.get("address"), place.get("site")])
         cells = {token(self._key, cell) for cell in cells_of(at)} if (at := point_of(place)) else frozenset()
         buckets = bands(tokens(self._key, [data["content"]]))
-        return event.subject, data["appellant"]["ref"], sorted(words | cells), buckets
+        who = data["appellant"]
+        return event.subject, who["ref"], who["key"], sorted(words | cells), buckets
 
 
 def point_of(place: dict[str, Any]) -> Point | None:

@@ -47,6 +47,7 @@ CASES = Table(
     Column("cc_district", Text),
     Column("due_at", DateTime(timezone=True)),
     Column("merged_into", Text),
+    Column("person", Text),
     Column("alerts", Text),
     Column("cluster", Text),
     Column("supplements", Integer),
@@ -72,6 +73,16 @@ STORY = Table(
     Column("stream", Text),
     Column("actor", Text),
     Column("data", Text),
+)
+
+PERSONS = Table(
+    "persons",
+    _metadata,
+    Column("ref", Text, primary_key=True),
+    Column("state", Text),
+    Column("standing", Text),
+    Column("ground", Text),
+    Column("updated_at", DateTime(timezone=True)),
 )
 
 SEPARATOR = " > "
@@ -133,6 +144,25 @@ class Story(View):
         await connection.copy_records_to_table(physical, records=records, columns=STORY.columns.keys())
 
 
+class Persons(KeyedView):
+    """One row a person whose data something was done with, or is to be done with."""
+
+    table = PERSONS
+    sources = ("intake",)
+    indexes = ("updated_at, ref",)
+
+    def key(self, event: Envelope) -> str | None:
+        return event.subject if event.type in _MEASURES else None
+
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        standing = _MEASURES[event.type]
+        if standing is None:
+            row.update(state=f"{event.data['measure']}_REQUESTED", ground=event.data["ground"])
+        else:
+            row.update(state=standing, standing=standing)
+        row["updated_at"] = event.time
+
+
 _STREAMS = ("appeal-", "order-", "case-", "assessment-")
 
 
@@ -155,6 +185,7 @@ def _registered(row: dict[str, Any], event: Envelope) -> None:
         township=place.get("township"),
         category=SEPARATOR.join(data.get("category_path", ())) or None,
         tags=SEPARATOR.join(data.get("tags", ())) or None,
+        person=appellant["ref"],
         identity_hidden=appellant["confidential"] or appellant["anonymous"] or data["kind"] == "REPORT",
         raised_at=datetime.fromisoformat(data["raised_at"]),
         registered_at=event.time,
@@ -264,4 +295,14 @@ _FOLDS: dict[str, Fold] = {
     }.items()
 }
 
-VIEWS: Sequence[View] = (Cases(), Story(), Search())
+_MEASURES = {
+    f"{_PREFIX}intake.appellant-{name}.v1": standing
+    for name, standing in {
+        "measure-requested": None,
+        "restricted": "RESTRICTED",
+        "restored": "ACTIVE",
+        "erased": "ERASED",
+    }.items()
+}
+
+VIEWS: Sequence[View] = (Cases(), Story(), Search(), Persons())

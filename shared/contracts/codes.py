@@ -103,6 +103,14 @@ ENDED = frozenset(
 """States that nothing but archiving follows."""
 
 
+class Measure(StrEnum):
+    """What is done with a person's data. PIPL Art 47."""
+
+    RESTRICT = "RESTRICT"
+    RESTORE = "RESTORE"
+    ERASE = "ERASE"
+
+
 class League(StrEnum):
     """Who competes with whom."""
 

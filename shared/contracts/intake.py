@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Route, Urgency
+from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Measure, Route, Urgency
 from shared.contracts.envelope import Instant, Payload, Personal, ServiceName
 
 
@@ -143,6 +143,35 @@ class AppealLinked(_Intake):
 
     cluster: str
     reason: Personal | None = None
+
+
+class AppellantRevealed(_Intake):
+    """Somebody was shown the appellant's name and contact, for a purpose."""
+
+    purpose: Personal
+
+
+class AppellantMeasureRequested(_Intake):
+    """One officer asks for a measure; another one must confirm. `by` is the account that asked."""
+
+    measure: Measure
+    ground: str
+    by: str
+
+
+class AppellantRestricted(_Intake):
+    """The person's data is kept and used no more. PIPL Art 47."""
+
+
+class AppellantRestored(_Intake):
+    """The restriction is lifted."""
+
+
+class AppellantErased(_Intake):
+    """The keys of these appeals are destroyed: nobody can read any more what the person said in them."""
+
+    appeals: tuple[str, ...]
+    keys: tuple[str, ...]
 
 
 class AppealWithdrawn(_Intake):

@@ -13,13 +13,14 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shared.contracts.envelope import ServiceName
+from shared.contracts.envelope import Envelope, ServiceName
 from shared.engine.buses import buses, relay
 from shared.engine.clock import Clock, SystemClock
 from shared.engine.consume import RETRY_PAUSE_SECONDS, TRANSIENT, Consumer, Handler, position_reached, rest, told
 from shared.engine.databases import reading_engine, writing_pool
 from shared.engine.deadlines import DeadlineProjection, Deadlines, Sweeper
 from shared.engine.execute import Executor
+from shared.engine.forgetting import forgetting
 from shared.engine.gauges import watch
 from shared.engine.ids import Ids, SystemIds
 from shared.engine.projections import Projection, View
@@ -27,8 +28,8 @@ from shared.engine.reacting import Reacting, Reactions
 from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
 from shared.engine.webhooks import WEBHOOKS_KEY
-from shared.eventlog.log import partition_of
-from shared.eventlog.postgres import PostgresLog
+from shared.eventlog.log import Recorded, partition_of
+from shared.eventlog.postgres import Connection, PostgresLog
 from shared.eventlog.sealing import Keyring, check_master_key
 from shared.eventlog.vault import PostgresVault
 from shared.messaging.bus import Bell, Bus, BusUnavailable
@@ -46,6 +47,7 @@ class Role(StrEnum):
     CLOCK = "clock"
 
 
+Effect = Callable[["Running", Connection, list[Envelope]], Awaitable[None]]
 EVERY_ROLE = frozenset(Role)
 ANSWERS_KEY = "system:answers"
 """The key that stored idempotent answers are sealed with."""
@@ -58,6 +60,7 @@ class Service:
     """What a service is made of.
 
     `decides_on` names the views that its commands look at. `founding` writes what must exist before it can work.
+    `effects` are what its own events bring about outside the log, each in the transaction that notes it as done.
     """
 
     name: ServiceName
@@ -66,6 +69,7 @@ class Service:
     deadlines: Deadlines | None = None
     decides_on: tuple[str, ...] = ()
     founding: Callable[[Running], Awaitable[None]] | None = None
+    effects: Mapping[str, Effect] = field(default_factory=dict)
 
     @property
     def sources(self) -> frozenset[str]:
@@ -158,7 +162,7 @@ class Running:
 
     def jobs(self, roles: Collection[Role]) -> Mapping[str, Coroutine[Any, Any, None]]:
         """Everything that these roles do beside answering requests."""
-        jobs: dict[str, Coroutine[Any, Any, None]] = {}
+        jobs: dict[str, Coroutine[Any, Any, None]] = {"forgetting": forgetting(PostgresVault(self.pool), self.keyring)}
         if Role.REACT in roles:
             jobs |= self._consumers()
             jobs["gauges"] = watch(self.service.name, self.pool, self.bus)
@@ -175,9 +179,17 @@ class Running:
             jobs[f"{REACT}:{source}"] = self._consumer(REACT, source, self.reacting(source))
         for projection in self.projections:
             jobs[f"view:{projection.view.name}"] = projection.follow()
+        for name, effect in self.service.effects.items():
+            jobs[f"effect:{name}"] = self._consumer(name, self.service.name, self._effecting(effect))
         if self.service.deadlines is not None:
             jobs[DEADLINES] = self._consumer(DEADLINES, self.service.name, DeadlineProjection(self.service.deadlines))
         return jobs
+
+    def _effecting(self, effect: Effect) -> Handler:
+        async def handle(connection: Connection, events: Sequence[Recorded]) -> None:
+            await effect(self, connection, [event.envelope for event in events])
+
+        return handle
 
     def _consumer(self, name: str, source: str, handler: Handler) -> Coroutine[Any, Any, None]:
         return Consumer(name, source, self.bus, self.pool, handler, self.bell.ring).run()

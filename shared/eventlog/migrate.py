@@ -31,9 +31,10 @@ async def migrate_log(url: str, schema: str, partitions: int) -> None:
     await _migrate(url, schema, "log", _log_grants(schema), partitions)
 
 
-async def migrate_vault(url: str, roles: list[str]) -> None:
-    """Create or upgrade the key store, and let the roles of the services use it."""
-    await _migrate(url, "vault", "vault", [grant for role in roles for grant in _use(role)], None)
+async def migrate_vault(url: str, roles: list[str], destroyers: list[str]) -> None:
+    """Create or upgrade the key store, let the roles of the services use it, and some of them destroy keys."""
+    grants = [grant for role in roles for grant in _use(role)]
+    await _migrate(url, "vault", "vault", [*grants, *(_destroy(role) for role in destroyers)], None)
 
 
 async def _migrate(
@@ -104,3 +105,7 @@ def _log_grants(schema: str) -> list[str]:
 
 def _use(role: str) -> list[str]:
     return [f'GRANT USAGE ON SCHEMA vault TO "{role}"', f'GRANT SELECT, INSERT ON subject_keys TO "{role}"']
+
+
+def _destroy(role: str) -> str:
+    return f'GRANT EXECUTE ON FUNCTION destroy_keys(text[]) TO "{role}"'

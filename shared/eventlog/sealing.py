@@ -40,6 +40,14 @@ class Vault(Protocol):
         ...
 
 
+class Opens(Protocol):
+    """Opens sealed texts: a keyring, or what stands in for one."""
+
+    def open(self, sealed: Mapping[str, str], place: str) -> str:
+        """The text, or what is shown instead."""
+        ...
+
+
 class SubjectErased(Exception):
     """The key of this subject was destroyed; nothing about them can be written under it again."""
 
@@ -191,7 +199,7 @@ def seal_data(keyring: Keyring, ref: str, type_: str, data: dict[str, Any], plac
             holder[name] = _each(value, field, lambda text, where: keyring.seal(ref, text, where))
 
 
-def unseal_data(keyring: Keyring, type_: str, data: dict[str, Any], place: str) -> dict[str, Any]:
+def unseal_data(keyring: Opens, type_: str, data: dict[str, Any], place: str) -> dict[str, Any]:
     """A copy of the payload with every personal text opened (or ERASED)."""
     opened = cast(dict[str, Any], _copied(data))
     for path in personal_paths(type_):

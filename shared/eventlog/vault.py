@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -11,6 +12,7 @@ from shared.eventlog.log import LogUnavailable
 from shared.eventlog.postgres import LOST
 
 READ_KEYS = "SELECT ref, wrapped FROM vault.subject_keys WHERE ref = ANY($1)"
+DESTROYED = "SELECT ref, destroyed_at FROM vault.subject_keys WHERE destroyed_at > $1 ORDER BY destroyed_at"
 ANY_KEY = "SELECT ref, wrapped FROM vault.subject_keys WHERE wrapped IS NOT NULL LIMIT 1"
 ADD_KEYS = """
     INSERT INTO vault.subject_keys (ref, wrapped)
@@ -28,6 +30,11 @@ class PostgresVault:
             return _by_ref(await self._pool.fetch(READ_KEYS, list(refs)))
         except LOST as error:
             raise LogUnavailable("vault") from error
+
+    async def destroyed_since(self, moment: datetime) -> list[tuple[str, datetime]]:
+        """The keys that were destroyed after a moment, and when."""
+        rows = await self._pool.fetch(DESTROYED, moment)
+        return [(row["ref"], row["destroyed_at"]) for row in rows]
 
     async def any_key(self) -> tuple[str, bytes] | None:
         """Some key that is there, to try the master key on."""

@@ -50,6 +50,8 @@ class Scope(StrEnum):
     READ_REFERENCE = "reference:read"
     SUBSCRIBE = "events:subscribe"
     KEEP_WEBHOOKS = "webhooks:keep"
+    REVEAL = "appellants:reveal"
+    KEEP_PERSONS = "appellants:keep"
 
 
 class Reach(StrEnum):
@@ -62,19 +64,22 @@ class Reach(StrEnum):
 
 
 _HOTLINE_READ = {Scope.READ: Reach.ALL, Scope.READ_REFERENCE: Reach.ALL, Scope.READ_SCORES: Reach.ALL}
+_FOR_THE_APPELLANT = dict.fromkeys((Scope.REGISTER, Scope.TRIAGE, Scope.WITHDRAW, Scope.REVEAL), Reach.ALL)
 _HANDLER = {
     Scope.READ: Reach.UNIT,
+    Scope.REVEAL: Reach.UNIT,
     Scope.HANDLE: Reach.UNIT,
     Scope.READ_REFERENCE: Reach.ALL,
     Scope.READ_SCORES: Reach.ALL,
 }
 
 PERMISSIONS: dict[str, dict[Scope, Reach]] = {
-    "AGENT": _HOTLINE_READ | {Scope.REGISTER: Reach.ALL, Scope.TRIAGE: Reach.ALL, Scope.WITHDRAW: Reach.ALL},
+    "AGENT": _HOTLINE_READ | _FOR_THE_APPELLANT,
     "HOTLINE_SUPERVISOR": _HOTLINE_READ
-    | {Scope.REGISTER: Reach.ALL, Scope.TRIAGE: Reach.ALL, Scope.WITHDRAW: Reach.ALL, Scope.DISPATCH: Reach.ALL},
+    | _FOR_THE_APPELLANT
+    | {Scope.DISPATCH: Reach.ALL, Scope.KEEP_PERSONS: Reach.ALL},
     "DISPATCHER": _HOTLINE_READ | {Scope.DISPATCH: Reach.ALL, Scope.TRIAGE: Reach.ALL},
-    "CALLBACK_OFFICER": _HOTLINE_READ | {Scope.CALL_BACK: Reach.ALL},
+    "CALLBACK_OFFICER": _HOTLINE_READ | {Scope.CALL_BACK: Reach.ALL, Scope.REVEAL: Reach.ALL},
     "MUNICIPAL_ADMIN": _HOTLINE_READ
     | {
         Scope.DISPATCH: Reach.ALL,
@@ -83,6 +88,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.KEEP_POLICY: Reach.ALL,
         Scope.SUBSCRIBE: Reach.ALL,
         Scope.KEEP_WEBHOOKS: Reach.ALL,
+        Scope.KEEP_PERSONS: Reach.ALL,
     },
     "DISTRICT_COORDINATOR": {
         Scope.READ: Reach.DISTRICT,

@@ -31,11 +31,13 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "CURSOR_INVALID": (400, "The cursor is not one that we gave out for this list"),
     "UNAUTHENTICATED": (401, "A valid bearer token is needed"),
     "FORBIDDEN": (403, "Your role does not allow this"),
+    "SECOND_OFFICER_NEEDED": (403, "Another officer must confirm"),
     "OWN_CASE": (403, "Whoever handled a case does not ask the resident about it"),
     "NOT_FOUND": (404, "There is no such thing, or it is not yours to see"),
     "METHOD_NOT_ALLOWED": (405, "This method is not possible here"),
     "CONFLICT": (409, "The present state does not allow this"),
     "ILLEGAL_TRANSITION": (409, "The command does not fit the present state"),
+    "SUBJECT_ERASED": (409, "The person's data was erased; nothing can be added or shown"),
     "REQUEST_IN_PROGRESS": (409, "A request with this Idempotency-Key is still being worked on"),
     "VERSION_CONFLICT": (412, "The resource has changed since you read it"),
     "BODY_TOO_LARGE": (413, "The body is larger than we accept"),
@@ -114,7 +116,7 @@ def problem_of(error: Exception) -> Problem:
         case WrongVersion():
             return Problem("VERSION_CONFLICT")
         case SubjectErased():
-            return Problem("CONFLICT", "the personal data of this appellant has been erased")
+            return Problem("SUBJECT_ERASED")
         case LogUnavailable() | KeyTaken() | DBAPIError(connection_invalidated=True):
             return Problem("UNAVAILABLE")
         case HTTPException(status_code=status):

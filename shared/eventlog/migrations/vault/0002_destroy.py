@@ -1,0 +1,16 @@
+"""How keys are destroyed."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import op
+
+revision = "0002_destroy"
+down_revision = "0001_vault"
+
+
+def upgrade() -> None:
+    """Runs the SQL beside this file in one go; it creates what does not exist and changes nothing else."""
+    script = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
+    driver: Any = op.get_bind().connection.dbapi_connection
+    driver.run_async(lambda connection: connection.execute(script))
