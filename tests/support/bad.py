@@ -31,6 +31,12 @@ AnswerBody {"text": "已答复", "knowledge_id": "01890000-0000-7000-8000-000000
 RedirectBody {"route": "STATUTORY_CHANNEL", "reason": "诉讼", "target": "法院"}
 MergeBody {"into": "01890000-0000-7000-8000-000000000000", "reason": "同一诉求"}
 WithdrawBody {"reason": "已解决"}
+SupplementBody {"text": "昨晚又停了"}
+UrgeBody {"reason": "家有老人"}
+TagsBody {"tags": ["每月一题"]}
+RiskAlertBody {"level": "EMERGENCY", "category": "火情", "hand_over": "119", "reason": "有浓烟"}
+LinkBody {"other": "01890000-0000-7000-8000-000000000000", "reason": "同一问题"}
+MeasureBody {"ground": "REQUEST_OF_PERSON"}
 DispatchBody {"unit_id": "bj-water", "reason": "职责", "tier": "GENERAL", "cc_district": "110105"}
 NoBody {}
 UnitBody {"unit_id": "u1", "name": "某单位", "name_en": "U", "unit_type": "MUNICIPAL_DEPT", "parent_id": "u0",

@@ -92,8 +92,8 @@ class City:
         body = {
             "kind": "COMPLAINT",
             "channel": "WEB",
-            "title": "家里停水两天",
-            "content": "小区停水两天了，自来水公司电话打不通，请尽快处理。",
+            "title": "家里用水困难",
+            "content": "小区用水困难两天了，自来水公司电话打不通，请尽快处理。",
             "appellant": {"type": "PERSON", "name": "王芳", "phone": phone},
         }
         return body | changes
