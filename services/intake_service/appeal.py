@@ -65,6 +65,7 @@ class Answer(Command):
 
     text: str
     knowledge_id: str | None
+    knowledge_edition: int | None = None
     seen: CaseState
 
 
@@ -212,7 +213,11 @@ def _answer(command: Answer, appeal: Appeal) -> Sequence[Payload]:
     _only_before_dispatch("answer", appeal, command.seen)
     if appeal.kind is not Kind.CONSULT:
         raise Refused("NOT_A_CONSULTATION", "only a consultation can be answered at once (Regulation Art 11)")
-    return [AppealAnsweredDirectly(text=command.text, knowledge_id=command.knowledge_id)]
+    return [
+        AppealAnsweredDirectly(
+            text=command.text, knowledge_id=command.knowledge_id, knowledge_edition=command.knowledge_edition
+        )
+    ]
 
 
 def _redirect(command: Redirect, appeal: Appeal) -> Sequence[Payload]:

@@ -25,6 +25,7 @@ from services.intake_service.appeal import (
     Urge,
     Withdraw,
 )
+from services.intake_service.knowing import cited_edition
 from services.intake_service.notices import advice, hand_overs
 from services.intake_service.policy import follow_policy
 from services.intake_service.reading import case_by_ticket, case_row, load_appeal, merges_of
@@ -170,7 +171,15 @@ async def register(call: Call[AppealBody]) -> Plan:
 async def answer(call: Call[AnswerBody]) -> Plan:
     """Answer a consultation at once."""
     body, seen = call.body, await _seen(call)
-    command = Answer(at=call.now, actor=call.actor, text=body.text, knowledge_id=body.knowledge_id, seen=seen)
+    edition = await cited_edition(call.running, body.knowledge_id) if body.knowledge_id else None
+    command = Answer(
+        at=call.now,
+        actor=call.actor,
+        text=body.text,
+        knowledge_id=body.knowledge_id,
+        knowledge_edition=edition,
+        seen=seen,
+    )
     return _plan(call, command)
 
 

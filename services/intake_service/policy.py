@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property
@@ -117,6 +117,26 @@ def triage_rules() -> TriageRules:
 def contact_required() -> Mapping[Channel, bool]:
     """Which channels an appeal may not come through without a way to answer."""
     return {Channel(name): needed for name, needed in _read("channels.toml")["contact_required"].items()}
+
+
+@dataclass(frozen=True)
+class LookupPolicy:
+    """lookup.toml"""
+
+    version: str
+    k1: float
+    b: float
+    title_counts: int
+    least_score: float
+    most: int
+    ignored: Sequence[str]
+    synonyms: Mapping[str, str]
+
+
+@cache
+def lookup_policy() -> LookupPolicy:
+    """How the knowledge base is searched."""
+    return LookupPolicy(**_read("lookup.toml"))
 
 
 @cache

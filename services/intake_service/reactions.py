@@ -1,13 +1,17 @@
-"""What intake does when it hears of something: it closes the appeal when the callback is over."""
+"""What intake does when it hears of something, and when an entry of the knowledge base is no longer valid."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from services.intake_service.appeal import APPEAL, Close
+from services.intake_service.knowledge import KNOWLEDGE, Entry, NoteExpiry
 from shared.contracts.envelope import Actor
 from shared.contracts.feedback import CallbackInvalidated, CallbackRecorded
+from shared.contracts.intake import KnowledgeExpired, KnowledgePublished, KnowledgeRetired
+from shared.engine.deadlines import Deadline, Deadlines, Due, Met
 from shared.engine.execute import Intention
 from shared.engine.reacting import Heard, Reactions
 
@@ -31,3 +35,22 @@ def _close(heard: Heard, resolved: bool | None) -> Intention[Any]:
 
 
 REACTIONS = Reactions({CallbackRecorded: on_callback, CallbackInvalidated: on_invalid_callback})
+
+
+def _valid(event: KnowledgePublished, _: datetime) -> Sequence[Deadline | Met]:
+    until = event.text.valid_until
+    return [Deadline("expiry", until)] if until else [Met("expiry")]
+
+
+def _expiry(due: Due) -> Intention[Entry]:
+    return Intention(KNOWLEDGE, due.subject, NoteExpiry(at=due.now, actor=INTAKE))
+
+
+DEADLINES = Deadlines(
+    changes={
+        KnowledgePublished: _valid,
+        KnowledgeRetired: lambda _, __: [Met("expiry")],
+        KnowledgeExpired: lambda _, __: [Met("expiry")],
+    },
+    commands={"expiry": _expiry},
+)

@@ -1,8 +1,8 @@
 """Intake, put together: 一号响应, one number for everything."""
 
 from services.intake_service.privacy import shred
-from services.intake_service.reactions import REACTIONS
+from services.intake_service.reactions import DEADLINES, REACTIONS
 from services.intake_service.views import VIEWS
 from shared.engine.runtime import Service
 
-SERVICE = Service("intake", REACTIONS, VIEWS, decides_on=("cases",), effects={"shred": shred})
+SERVICE = Service("intake", REACTIONS, VIEWS, DEADLINES, decides_on=("cases",), effects={"shred": shred})

@@ -89,6 +89,7 @@ class AppealAnsweredDirectly(_Intake):
 
     text: Personal
     knowledge_id: str | None = None
+    knowledge_edition: int | None = None
 
 
 class AppealRedirected(_Intake):
@@ -172,6 +173,34 @@ class AppellantErased(_Intake):
 
     appeals: tuple[str, ...]
     keys: tuple[str, ...]
+
+
+class KnowledgeText(BaseModel):
+    """What an entry of the knowledge base says, whose it is, and until when it holds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    title: str
+    text: str
+    owner_unit: str
+    keywords: tuple[str, ...] = ()
+    valid_until: Instant | None = None
+
+
+class KnowledgePublished(_Intake):
+    """An entry may be told to residents; each edition replaces the one before. Regulation Art 31."""
+
+    text: KnowledgeText
+    edition: int
+
+
+class KnowledgeExpired(_Intake):
+    """The validity has ended; the owner must look at the entry."""
+
+    owner_unit: str
+
+
+class KnowledgeRetired(_Intake):
+    """Nobody is told this any more."""
 
 
 class AppealWithdrawn(_Intake):

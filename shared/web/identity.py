@@ -52,6 +52,7 @@ class Scope(StrEnum):
     KEEP_WEBHOOKS = "webhooks:keep"
     REVEAL = "appellants:reveal"
     KEEP_PERSONS = "appellants:keep"
+    KEEP_KNOWLEDGE = "knowledge:keep"
 
 
 class Reach(StrEnum):
@@ -69,6 +70,7 @@ _HANDLER = {
     Scope.READ: Reach.UNIT,
     Scope.REVEAL: Reach.UNIT,
     Scope.HANDLE: Reach.UNIT,
+    Scope.KEEP_KNOWLEDGE: Reach.UNIT,
     Scope.READ_REFERENCE: Reach.ALL,
     Scope.READ_SCORES: Reach.ALL,
 }
@@ -77,7 +79,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
     "AGENT": _HOTLINE_READ | _FOR_THE_APPELLANT,
     "HOTLINE_SUPERVISOR": _HOTLINE_READ
     | _FOR_THE_APPELLANT
-    | {Scope.DISPATCH: Reach.ALL, Scope.KEEP_PERSONS: Reach.ALL},
+    | {Scope.DISPATCH: Reach.ALL, Scope.KEEP_PERSONS: Reach.ALL, Scope.KEEP_KNOWLEDGE: Reach.ALL},
     "DISPATCHER": _HOTLINE_READ | {Scope.DISPATCH: Reach.ALL, Scope.TRIAGE: Reach.ALL},
     "CALLBACK_OFFICER": _HOTLINE_READ | {Scope.CALL_BACK: Reach.ALL, Scope.REVEAL: Reach.ALL},
     "MUNICIPAL_ADMIN": _HOTLINE_READ
@@ -89,6 +91,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.SUBSCRIBE: Reach.ALL,
         Scope.KEEP_WEBHOOKS: Reach.ALL,
         Scope.KEEP_PERSONS: Reach.ALL,
+        Scope.KEEP_KNOWLEDGE: Reach.ALL,
     },
     "DISTRICT_COORDINATOR": {
         Scope.READ: Reach.DISTRICT,

@@ -36,6 +36,9 @@ UrgeBody {"reason": "家有老人"}
 TagsBody {"tags": ["每月一题"]}
 RiskAlertBody {"level": "EMERGENCY", "category": "火情", "hand_over": "119", "reason": "有浓烟"}
 LinkBody {"other": "01890000-0000-7000-8000-000000000000", "reason": "同一问题"}
+KnowledgeBody {"title": "水表过户", "text": "到窗口办理", "owner_unit": "bj-water", "keywords": ["更名"],
+  "valid_until": "2030-01-01T00:00:00+08:00"}
+RetireBody {}
 MeasureBody {"ground": "REQUEST_OF_PERSON"}
 DispatchBody {"unit_id": "bj-water", "reason": "职责", "tier": "GENERAL", "cc_district": "110105"}
 NoBody {}
