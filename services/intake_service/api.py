@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, func, not_, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.intake_service import commands, knowing, privacy
+from services.intake_service import commands, knowing, open311, privacy
 from services.intake_service.commands import must_know
 from services.intake_service.contact import pseudonym
 from services.intake_service.finding import opened_facts, similar, those_that_are, wanted
@@ -187,5 +187,5 @@ COMMANDS = (
     _by_citizen("urge", commands.UrgeBody, "Remind the unit by tracking code"),
 )  # fmt: skip
 
-router.routes.extend([*privacy.router.routes, *knowing.router.routes])
+router.routes.extend([*privacy.router.routes, *knowing.router.routes, *open311.router.routes])
 API = Api("Jiesu intake 一号响应", router, (*COMMANDS, *privacy.COMMANDS, *knowing.COMMANDS), owners)

@@ -139,6 +139,38 @@ def lookup_policy() -> LookupPolicy:
     return LookupPolicy(**_read("lookup.toml"))
 
 
+@dataclass(frozen=True)
+class GeoService:
+    """One thing that can be asked for through Open311."""
+
+    code: str
+    name: str
+    description: str
+    keywords: str
+    group: str
+    category: str
+    attributes: Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class GeoReportPolicy:
+    """open311.toml"""
+
+    version: str
+    days: int
+    most: int
+    contact: str
+    services: Mapping[str, GeoService]
+
+
+@cache
+def georeport_policy() -> GeoReportPolicy:
+    """What Open311 offers, and how much of it at once."""
+    table = _read("open311.toml")
+    services = {one["code"]: GeoService(**one) for one in table["services"]}
+    return GeoReportPolicy(**(table | {"services": services}))
+
+
 @cache
 def notice_texts() -> Mapping[str, Mapping[str, str]]:
     """notices.toml: texts by name and language."""
