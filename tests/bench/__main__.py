@@ -21,11 +21,13 @@ from rich.table import Table
 
 from deploy.kafka.broker import what_is_missing
 from services.addresses import gateway
+from services.screen import bar
 from services.simulation import invented, simulate
 from services.up import database
 from shared.engine.clock import SystemClock
 from shared.engine.settings import Settings
 from shared.web.identity import Tokens
+from tests.bench.finding import APPEALS, finding_times
 from tests.bench.kafka import compare_over_kafka
 from tests.bench.log import compare
 from tests.bench.rebuild import EVENTS, rebuild_rates
@@ -136,6 +138,19 @@ async def bench_log_and_rebuild() -> None:
                 screen.print(f"rebuild of `{view}` from {EVENTS:,} events: [bold]{rate:,.0f} events/s[/]")
 
 
+async def bench_finding() -> None:
+    with home() as folder, bar() as progress:
+        settings = Settings(home=folder)
+        async with database(settings) as url:
+            rate, times = await finding_times(url, settings, progress)
+    base = times["one row by its key"]
+    table = Table(f"among {APPEALS:,} appeals", "p50 ms", "p95 ms", "p95 of one row")
+    for name, one in times.items():
+        table.add_row(name, f"{one.p50:.1f}", f"{one.p95:.1f}", f"{one.p95 / base.p95:.1f}×")
+    screen.print(table)
+    screen.print(f"indexed for search: [bold]{rate:,.0f} appeals/s[/]\n")
+
+
 async def bench_kafka() -> None:
     if (missing := what_is_missing()) is not None:
         screen.print(f"[dim]over Kafka: not measured, {missing}[/]\n")
@@ -158,5 +173,6 @@ if __name__ == "__main__":
     bench_intake()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(bench_log_and_rebuild())
+        runner.run(bench_finding())
         runner.run(bench_kafka())
     bench_lives()
