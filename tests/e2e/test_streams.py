@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -13,6 +14,7 @@ import pytest
 
 from tests.support.city import PATIENCE_SECONDS, WATER, City
 
+NewCity = Callable[..., AbstractAsyncContextManager[City]]
 DISPATCHED = "cn.gov.appeals.routing.order-dispatched.v1"
 PROPOSED = "cn.gov.appeals.routing.order-proposed.v1"
 
@@ -24,10 +26,12 @@ class Told(NamedTuple):
 
 
 async def follow(
-    city: City, service: str, role: str, last: str = "", query: str = "", **who: Any
-) -> AsyncIterator[Told]:
+    city: City, service: str, role: str, last: str = "", query: str = "", token: str = "", **who: Any
+) -> AsyncGenerator[Told, None]:
     """The stream as a browser's EventSource reads it; marks without an event are yielded with an empty type."""
-    headers = {"Authorization": f"Bearer {city.token(role, **who)}"} | ({"Last-Event-ID": last} if last else {})
+    headers = {"Authorization": f"Bearer {token or city.token(role, **who)}"} | (
+        {"Last-Event-ID": last} if last else {}
+    )
     url = f"{city.url}/{service}/v1/events{query}"
     async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
         assert response.status == 200, await response.text()
@@ -113,3 +117,83 @@ async def test_an_id_that_we_never_gave_is_refused(city: City, last: str) -> Non
 async def test_a_stream_needs_a_role(city: City) -> None:
     assert (await city.get("/intake/v1/events", None)).code == "UNAUTHENTICATED"
     assert (await city.get("/intake/v1/events", "ANALYST")).code == "FORBIDDEN"
+
+
+STREET, DISTRICT = "110105001", "110105"
+WITHHELD = {"client", "tracking_hash", "appellant", "subject_key"}
+FIRST_OF = {
+    "intake": "cn.gov.appeals.intake.appeal-registered.v1",
+    "routing": DISPATCHED,
+    "feedback": "cn.gov.appeals.feedback.case-opened.v1",
+}
+
+
+async def _to_the_street(city: City) -> str:
+    """An appeal that somebody has dispatched by hand; every service has taken note of it."""
+    appeal_id = str((await city.register(kind="CONSULT"))["appeal_id"])
+    order, case = f"/routing/v1/orders/{appeal_id}", f"/feedback/v1/cases/{appeal_id}"
+    await city.until(lambda: city.get(order), lambda reply: reply.status == 200)
+    assert (await city.post(f"{order}/dispatch", {"unit_id": STREET, "reason": "属地"})).status == 200
+    await city.until(lambda: city.get(case), lambda reply: reply.status == 200)
+    await city.until_state(appeal_id, "DISPATCHED")
+    return appeal_id
+
+
+async def _heard(city: City, service: str, appeal_id: str, role: str, **who: Any) -> tuple[dict[str, Any], Any]:
+    """What is told of the first event of an appeal in a service, and what is stored of it."""
+    async with aclosing(follow(city, service, role, query="?from=start", **who)) as stream:
+        told = (await first(stream, FIRST_OF[service], appeal_id)).event
+    log = city.running[service].log
+    streams = (f"{kind}-{appeal_id}" for kind in ("appeal", "order", "case"))
+    stored = [event for stream in streams for event in await log.read_stream(stream) if event.type == told["type"]]
+    return told["data"], json.loads(stored[0].body)
+
+
+@pytest.mark.parametrize("service", FIRST_OF)
+async def test_units_and_districts_hear_of_no_account_and_no_pseudonym_and_an_auditor_hears_all(
+    city: City, service: str
+) -> None:
+    appeal_id = await _to_the_street(city)
+    whole, stored = await _heard(city, service, appeal_id, "AUDITOR")
+    assert whole == stored and WITHHELD & stored["data"].keys()
+    assert ("sub" in stored["actor"]) is (service != "feedback")  # which took note by itself
+    for role, who in (("STREET_HANDLER", {"unit": STREET}), ("DISTRICT_COORDINATOR", {"district": DISTRICT})):
+        told, _ = await _heard(city, service, appeal_id, role, **who)
+        assert told["actor"] == {name: value for name, value in stored["actor"].items() if name != "sub"}
+        assert told["data"] == {name: value for name, value in stored["data"].items() if name not in WITHHELD}
+        assert told.keys() == stored.keys()
+
+
+async def test_a_stream_ends_when_its_token_does(new_city: NewCity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.web.streams.HEARTBEAT_SECONDS", 0.02)
+    async with new_city(jobs=False) as city, asyncio.timeout(PATIENCE_SECONDS):
+        token = city.tokens.issue("AUDITOR", "auditor@city", 3600)
+        async with aclosing(follow(city, "intake", "AUDITOR", token=token)) as stream:
+            await anext(stream)
+            city.clock.advance(timedelta(seconds=3599))
+            appeal_id = (await city.register())["appeal_id"]
+            assert (await first(stream, FIRST_OF["intake"], appeal_id)).type
+            city.clock.advance(timedelta(seconds=1))
+            assert [told async for told in stream if told.type] == []
+        assert (await city.get("/intake/v1/events", None, headers={"Authorization": f"Bearer {token}"})).status == 401
+
+
+async def _answers(city: City, sub: str) -> int:
+    """How a stream is answered, without following it."""
+    headers = {"Authorization": f"Bearer {city.token('AUDITOR', sub=sub)}"}
+    url = f"{city.url}/intake/v1/events"
+    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as response:
+        return response.status
+
+
+async def test_one_account_may_open_only_so_many_streams_and_others_still_may(new_city: NewCity) -> None:
+    async with new_city(jobs=False, stream_limit_each=2) as city, AsyncExitStack() as stack:
+        streams = [follow(city, "intake", "AUDITOR", sub="a@city") for _ in range(2)]
+        for stream in streams:
+            await anext(await stack.enter_async_context(aclosing(stream)))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            refused = await city.get("/intake/v1/events", sub="a@city")
+        assert (refused.status, refused.code) == (503, "UNAVAILABLE") and "Retry-After" in refused.headers
+        assert await _answers(city, "b@city") == 200
+        await streams[0].aclose()
+        await city.until(lambda: _answers(city, "a@city"), lambda status: status == 200)

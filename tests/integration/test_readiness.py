@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -11,7 +12,7 @@ import pytest
 
 from shared.engine.clock import SystemClock
 from shared.engine.readiness import why_not_ready
-from tests.support.city import City
+from tests.support.city import PATIENCE_SECONDS, City
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
 
@@ -60,3 +61,17 @@ async def test_another_number_of_partitions_is_said(new_city: NewCity) -> None:
     async with new_city(jobs=False) as city:
         city.running["intake"].log.partitions = 99
         assert set(await why_not_ready(city.running["intake"])) == {"partitions"}
+
+
+async def test_a_database_whose_every_connection_is_taken_is_said_in_time(
+    new_city: NewCity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.engine.readiness.SECONDS", 0.1)
+    async with new_city(jobs=False, pool_size=4) as city:
+        running = city.running["intake"]
+        async with AsyncExitStack() as stack:
+            for _ in range(running.pool.get_max_size()):
+                await stack.enter_async_context(running.pool.acquire())
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert await why_not_ready(running) == {"database": "TimeoutError"}
+        assert await why_not_ready(running) == {}

@@ -15,9 +15,12 @@ import pytest_asyncio
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from services.city import APIS
 from shared.engine.outbound import ForbiddenAddress, Guard
-from shared.engine.webhooks import delivery_plan
+from shared.engine.webhooks import Deliverer, delivery_plan
+from shared.web.webhooks import _deliverer
 from tests.support.city import City, Reply
+from tests.support.events import append
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
@@ -50,11 +53,14 @@ class Receiver:
         self.taken: list[tuple[dict[str, str], bytes]] = []
         self.tried = 0
         self.url = ""
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def take(self, request: web.Request) -> web.Response:
         self.tried += 1
         status = self.answer()
         body = await request.read()
+        await self.may_answer.wait()
         if status < 300:
             self.taken.append(({name.lower(): value for name, value in request.headers.items()}, body))
         return web.Response(status=status, headers={"Location": self.url} if status // 100 == 3 else None)
@@ -248,3 +254,74 @@ async def test_nothing_happens_twice_at_a_receiver_that_takes_everything(open_ci
     appeals = await asyncio.gather(*(open_city.register() for _ in range(30)))
     await took(open_city, receiver, 30)
     assert Counter(receiver.subjects) == Counter(one["appeal_id"] for one in appeals)
+
+
+@pytest.mark.parametrize(("role", "who"), [("INTEGRATOR", {}), ("DISTRICT_COORDINATOR", {"district": "110105"})])
+async def test_a_webhook_of_who_does_not_see_the_whole_city_hears_of_no_account_and_no_pseudonym(
+    open_city: City, receiver: Receiver, role: str, who: dict[str, str]
+) -> None:
+    body = {"url": receiver.url, "types": [REGISTERED]}
+    assert (await open_city.post("/intake/v1/webhooks", body, role, **who)).status == 201
+    await open_city.post("/intake/v1/appeals", open_city.appeal(location={"district": "110105"}), "INTEGRATOR")
+    await took(open_city, receiver, 1)
+    event = json.loads(receiver.taken[0][1])["data"]
+    stored = await open_city.running["intake"].log.read_stream(event["stream"])
+    whole, withheld = json.loads(stored[0].body), {"client", "tracking_hash", "appellant"}
+    assert withheld < whole["data"].keys() and "sub" in whole["actor"]
+    assert event["data"] == {name: value for name, value in whole["data"].items() if name not in withheld}
+    assert event["actor"] == {name: value for name, value in whole["actor"].items() if name != "sub"}
+
+
+async def test_an_administrator_lists_and_removes_what_others_have_subscribed_to(
+    open_city: City, receiver: Receiver
+) -> None:
+    made = await subscribe(open_city, receiver.url)
+    path = f"/intake/v1/webhooks/{made['id']}"
+    assert (await state(open_city, made["id"], "MUNICIPAL_ADMIN"))["owner"] == "auditor@city"
+    assert (await open_city.get("/intake/v1/webhooks", "INTEGRATOR")).body["items"] == []
+    assert (await open_city.send("DELETE", path, "INTEGRATOR")).status == 404
+    assert (await open_city.send("DELETE", path, "MUNICIPAL_ADMIN")).status == 204
+    assert (await open_city.get("/intake/v1/webhooks", "AUDITOR")).body["items"] == []
+
+
+async def test_a_webhook_with_which_something_unforeseen_goes_wrong_does_not_stop_the_others(
+    open_city: City, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt, wrong = Deliverer._attempt, [True]
+
+    async def attempted(self: Deliverer, row: Any, *more: Any) -> int:
+        if wrong[0] and row["url"].endswith("?wrong"):
+            raise RuntimeError("unforeseen")
+        return await attempt(self, row, *more)
+
+    monkeypatch.setattr(Deliverer, "_attempt", attempted)
+    for url in (f"{receiver.url}?wrong", receiver.url):
+        await subscribe(open_city, url)
+    appeals = [(await open_city.register())["appeal_id"] for _ in range(2)]
+    await took(open_city, receiver, 2)
+    assert sorted(receiver.subjects) == sorted(appeals) and open_city.running["intake"].stopped == {}
+    wrong[0] = False
+    await took(open_city, receiver, 4)
+    assert Counter(receiver.subjects) == Counter(appeals * 2)
+
+
+async def test_a_webhook_that_is_removed_halfway_through_a_batch_is_not_delivered_the_rest(
+    new_city: NewCity, receiver: Receiver
+) -> None:
+    async with new_city(jobs=False, webhook_networks="127.0.0.0/8") as city:
+        made = await subscribe(city, receiver.url, types=())
+        running = city.running["intake"]
+        await running.log.append(append("s-1", 0, 3))
+        receiver.may_answer.clear()
+        async with Guard(["127.0.0.0/8"]).session(20) as http:
+            serving = _deliverer(running, APIS["intake"].owners)._serve_one(made["id"], http, running.bell)
+            served = asyncio.create_task(serving)
+
+            async def tried() -> int:
+                return receiver.tried
+
+            await city.until(tried, bool)
+            assert (await city.send("DELETE", f"/intake/v1/webhooks/{made['id']}", "AUDITOR")).status == 204
+            receiver.may_answer.set()
+            await served
+        assert receiver.tried == 1
