@@ -1,7 +1,7 @@
 """The one clock. Nothing else in the system asks what time it is.
 
-The database's time decides what is due: a SystemClock is corrected by the difference to the database at start and at
-every health check, so that services on several hosts agree with the log that they share.
+The database's time decides what is due: a SystemClock is corrected by the difference to the database at start (and
+readiness says when it has drifted), so that services on several hosts agree with the log that they share.
 """
 
 from __future__ import annotations

@@ -104,10 +104,12 @@ class Consumer:
             raise
 
     async def catch_up(self, batch_limit: int) -> int:
-        """Consume up to the heads of now and stop; answers with the number of events."""
-        goal, count, pause = await self._bus.heads(self.source), 0, RETRY_PAUSE_SECONDS
+        """Consume up to the heads of now and stop; answers with the number of events delivered, repeats included."""
+        goal: Sequence[int] = ()
+        count, pause = 0, RETRY_PAUSE_SECONDS
         while True:
             try:
+                goal = goal or await self._bus.heads(self.source)
                 async with self._subscribed(batch_limit, alone=True) as subscription:
                     while await self._short_of(goal):
                         batches = await subscription.next()

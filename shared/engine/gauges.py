@@ -46,12 +46,13 @@ async def look(service: str, pool: asyncpg.Pool, bus: Bus) -> None:
     parked = {row["consumer"]: row["events"] for row in await pool.fetch(COUNT_PARKED)}
     for consumer in {consumer for consumer, _ in behind} | set(parked):
         PARKED_NOW.labels(service, consumer).set(parked.get(consumer, 0))
-    _take_down(CONSUMER_LAG, service, set(behind))
+    _take_down(CONSUMER_LAG, service, {consumer for consumer, _ in behind})
+    _take_down(PARKED_NOW, service, {consumer for consumer, _ in behind} | set(parked))
 
 
-def _take_down(gauge: Gauge, service: str, kept: set[tuple[str, str]]) -> None:
+def _take_down(gauge: Gauge, service: str, kept: set[str]) -> None:
     """A view that was rebuilt has another name; its old one must not look as if it stood still."""
     labels = [sample.labels for metric in gauge.collect() for sample in metric.samples]
     for one in labels:
-        if one["service"] == service and (one["consumer"], one["source"]) not in kept:
+        if one["service"] == service and one["consumer"] not in kept:
             gauge.remove(*one.values())

@@ -134,6 +134,7 @@ class Projection:
             generation = 1 if row is None else row["generation"] + 1
             if row is None:
                 await self._create(connection, generation)
+                await self._index(connection, generation)
                 await self._point_at(connection, generation)
                 return generation
         return await self.rebuild()
@@ -164,6 +165,7 @@ class Projection:
             await self._create(connection, generation)
         for source in self.view.sources:
             progress(await self._consumer(generation, source).catch_up(REBUILD_BATCH))
+        await self._index(self._pool, generation)  # all at once, which costs a fraction of doing it row by row
         await self._swap(active or 0, generation, progress)
         return generation
 
@@ -198,11 +200,14 @@ class Projection:
         physical = self.consumer_name(generation)
         copy = self.view.table.to_metadata(MetaData(), name=physical)
         await connection.execute(str(CreateTable(copy).compile(dialect=_DIALECT)))
+        for source in self.view.sources:
+            await connection.execute(OPEN_CURSORS, physical, source, len(await self._bus.heads(source)))
+
+    async def _index(self, connection: Connection, generation: int) -> None:
+        physical = self.consumer_name(generation)
         for number, columns in enumerate(self.view.indexes):
             what = columns if columns.startswith("USING ") else f"({columns})"
             await connection.execute(f'CREATE INDEX "{physical}_{number}" ON "{physical}" {what}')
-        for source in self.view.sources:
-            await connection.execute(OPEN_CURSORS, physical, source, len(await self._bus.heads(source)))
 
     async def _point_at(self, connection: Connection, generation: int) -> None:
         await connection.execute(f'DROP VIEW IF EXISTS "{self.view.name}"')

@@ -107,7 +107,7 @@ class Deliverer:
                         if not locks.is_closed():
                             await locks.execute("SELECT pg_advisory_unlock_all()")
             except* TRANSIENT as errors:
-                log.debug("webhooks again", service=self._service, reason=repr(errors.exceptions[0]))
+                log.debug("webhooks again", service=self._service, reason=type(errors.exceptions[0]).__name__)
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _serve(self, locks: Any, http: aiohttp.ClientSession, bell: Bell) -> None:

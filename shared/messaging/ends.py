@@ -90,7 +90,10 @@ class Ends:
             self._client.seek(place, start)
         self._client.resume(*spans)
         while missing := [place for place, (_, end) in spans.items() if at[place] < end]:
-            for place, records in (await self._client.getmany(*missing, timeout_ms=POLL_MS)).items():
+            fetched = await self._client.getmany(*missing, timeout_ms=POLL_MS)
+            for place in missing:  # markers of a stranger's transaction take offsets and are never shown
+                at[place] = max(at[place], await self._client.position(place) if not fetched else at[place])
+            for place, records in fetched.items():
                 for record in records:
                     position = self._position(place, record) if record.offset < spans[place][1] else 0
                     if position:

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 import asyncpg
 
 from shared.eventlog.log import Recorded
-from shared.eventlog.postgres import LOST
 from shared.messaging.bus import Bell, BusUnavailable
 from shared.messaging.ends import Place
 from shared.messaging.pglog import Readable
@@ -95,7 +94,7 @@ class Relay:
                             await connection.execute("SELECT pg_advisory_unlock_all()")
             except Exception as error:  # nothing can go wrong that looking again does not mend
                 self._on_trouble(type(error).__name__)
-                with suppress(*LOST):
+                with suppress(Exception):  # the database may be what is wrong
                     await self._report(await self._published())
             await asyncio.sleep(RETRY_SECONDS)
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from shared.engine.runtime import Running
 from shared.engine.telemetry import STREAMS
@@ -31,28 +32,24 @@ LONGEST_ID = 20_000
 def stream_route(running: Running, tokens: Tokens, owners: Owners) -> Route:
     """GET /v1/events, for a running service."""
 
-    open_streams: Counter[str] = Counter()
+    seats = _Seats(running)
 
     async def endpoint(request: Request) -> Response:
         try:
             principal = identify(request, Scope.READ, tokens)
             types = frozenset(request.query_params.getlist("type"))
-            after = await _start(running, request, open_streams[principal.sub])
+            after = await _start(running, request)
+            seats.take(principal.sub)
         except Exception as error:
             return problem_response(request, problem_of(error))
-        stream = _Stream(running, owners, principal, types, after, open_streams)
-        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        return StreamingResponse(stream.lines(), media_type="text/event-stream", headers=headers)
+        lines = _Stream(running, owners, principal, types, after).lines()
+        return _Seated(lines, lambda: seats.give_back(principal.sub))
 
     return Route("/v1/events", endpoint, methods=["GET"])
 
 
-async def _start(running: Running, request: Request, mine: int) -> list[int]:
-    """Where the stream begins. Raises POSITION_INVALID, or UNAVAILABLE when there are too many streams."""
-    if mine >= running.settings.stream_limit_each:
-        raise Problem("UNAVAILABLE", "this account has too many streams open here")
-    if STREAMS.labels(running.service.name)._value.get() >= running.settings.stream_limit:
-        raise Problem("UNAVAILABLE", "too many streams are open here")
+async def _start(running: Running, request: Request) -> list[int]:
+    """Where the stream begins. Raises POSITION_INVALID."""
     heads = await running.log.heads()
     last = request.headers.get("last-event-id", "")
     if not last:
@@ -63,19 +60,49 @@ async def _start(running: Running, request: Request, mine: int) -> list[int]:
     return [min(int(part), head) for part, head in zip(parts, heads, strict=True)]
 
 
+class _Seats:
+    """How many streams are open in this process, by account."""
+
+    def __init__(self, running: Running) -> None:
+        self._limits, self._open = running.settings, STREAMS.labels(running.service.name)
+        self._taken: Counter[str] = Counter()
+
+    def take(self, account: str) -> None:
+        """Raises UNAVAILABLE when there are too many."""
+        if self._taken.total() >= self._limits.stream_limit:
+            raise Problem("UNAVAILABLE", "too many streams are open here")
+        if self._taken[account] >= self._limits.stream_limit_each:
+            raise Problem("UNAVAILABLE", "this account has too many streams open here")
+        self._taken[account] += 1
+        self._open.inc()
+
+    def give_back(self, account: str) -> None:
+        """The stream is over, however it ended."""
+        self._taken -= Counter([account])
+        self._open.dec()
+
+
+class _Seated(StreamingResponse):
+    """Gives its seat back when it is over, also when the client was gone before it began."""
+
+    def __init__(self, lines: AsyncIterator[bytes], over: Callable[[], None]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(lines, media_type="text/event-stream", headers=headers)
+        self._over = over
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._over()
+
+
 class _Stream:
     """One client's stream."""
 
     def __init__(
-        self,
-        running: Running,
-        owners: Owners,
-        principal: Principal,
-        types: frozenset[str],
-        after: Sequence[int],
-        counts: Counter[str],
+        self, running: Running, owners: Owners, principal: Principal, types: frozenset[str], after: Sequence[int]
     ) -> None:
-        self._counts = counts
         self._running, self._owners, self._principal, self._types = running, owners, principal, types
         self._after = list(after)
 
@@ -86,29 +113,22 @@ class _Stream:
         async def reached() -> dict[int, int]:
             return dict(enumerate(self._after))
 
-        with STREAMS.labels(name).track_inprogress(), self._counted():
-            subscription = await self._running.near.subscribe("stream", name, reached)
-            try:
-                yield self._mark()
-                while self._open():
-                    batches = await self._next(subscription)
-                    if not batches:
-                        yield SIGN_OF_LIFE
-                    for batch in batches:
-                        while (lines := await self._told(batch)) is None and self._open():
-                            yield SIGN_OF_LIFE
-                            await asyncio.sleep(PAUSE_SECONDS)
-                        yield lines or SIGN_OF_LIFE
-            finally:
-                await subscription.close()
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        self._counts[self._principal.sub] += 1
+        subscription = await self._running.near.subscribe("stream", name, reached)
         try:
-            yield
+            yield self._mark()
+            while self._open():
+                waiting = list(await self._next(subscription))
+                if not waiting:
+                    yield SIGN_OF_LIFE
+                while waiting and self._open():
+                    if (lines := await self._told(waiting[0])) is None:
+                        yield SIGN_OF_LIFE
+                        await asyncio.sleep(PAUSE_SECONDS)
+                    else:
+                        yield lines
+                        del waiting[0]
         finally:
-            self._counts[self._principal.sub] -= 1
+            await subscription.close()
 
     def _open(self) -> bool:
         return not self._running.draining and self._running.clock.now().timestamp() < self._principal.expires
