@@ -51,9 +51,16 @@ SAMPLE_UNITS = {
 
 @app.command("up")
 def up_command(
-    port: Annotated[int | None, typer.Option(help="port of the gateway [default: JIESU_PORT or 8000]")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="where all paths are; with --split the services take the four after it [default: JIESU_PORT or 8000]"
+        ),
+    ] = None,
     time_scale: Annotated[float | None, typer.Option(help="run the clock so many times faster (demonstration)")] = None,
-    split: Annotated[bool, typer.Option("--split", help="a process per service, on ports 8001 to 8004")] = False,
+    split: Annotated[
+        bool, typer.Option("--split", help="a process per service, on the four ports after --port (8001 to 8004)")
+    ] = False,
 ) -> None:
     """Start the whole city on this machine: PostgreSQL, four services, one port."""
     settings = read_settings(port=port, time_scale=time_scale)

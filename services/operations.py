@@ -49,6 +49,7 @@ def serve_command(
     if settings.database_url is None:
         raise CannotStart("JIESU_DATABASE_URL is not set; `jiesu up` is for a machine without a database")
     configure_logging(settings.log_level)
+    structlog.contextvars.bind_contextvars(process=f"{service}:{settings.port}")
     run(_serve(known, settings, roles))
 
 

@@ -208,6 +208,10 @@ def main() -> None:
         with cluster(wanted.data or Path(temporary), wanted.brokers, ports) as made:
             sys.stdout.write(f"{made.bootstrap}\n")
             sys.stdout.flush()
+            kept = f"in {wanted.data}" if wanted.data else "until it ends (--data FOLDER keeps it)"
+            sys.stderr.write(
+                f"data is kept {kept}; next: export JIESU_KAFKA_BOOTSTRAP={made.bootstrap}; jiesu topics\n"
+            )
             signal.pause()
 
 

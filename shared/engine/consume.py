@@ -51,6 +51,8 @@ OURS = ("shared.", "services.")
 
 def told(error: BaseException) -> str:
     """The kind of an error, and its message only where it is one of ours: others may repeat what a person wrote."""
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(told(one) for one in error.exceptions)
     kind = type(error)
     return f"{kind.__name__}: {error}" if kind.__module__.startswith(OURS) else kind.__name__
 

@@ -27,7 +27,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "MALFORMED_JSON": (400, "The body is not the JSON we accept"),
     "IDEMPOTENCY_KEY_INVALID": (400, "Idempotency-Key must be 1 to 200 visible ASCII characters"),
     "PRECONDITION_INVALID": (400, "If-Match must be one quoted version number"),
-    "POSITION_INVALID": (400, "If-Position must be service:partition:position"),
+    "POSITION_INVALID": (400, "If-Position is service:partition:position, Last-Event-ID the id of an event"),
     "CURSOR_INVALID": (400, "The cursor is not one that we gave out for this list"),
     "UNAUTHENTICATED": (401, "A valid bearer token is needed"),
     "FORBIDDEN": (403, "Your role does not allow this"),

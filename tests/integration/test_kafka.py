@@ -279,12 +279,14 @@ async def test_records_of_strangers_are_skipped_and_counted(unpublished: Publish
         (elsewhere, one.value, list(good.items())),
         (one.key, one.value, list((good | {"ce_sequence": b"-1"}).items())),
         (one.key, None, []),
+        (one.key, b'{"a":1}', list((good | {"ce_sequence": b"99"}).items())),
     ]
     await unpublished.produce(
         *strangers, (one.key, one.value, list(one.headers)), *strangers, (two.key, two.value, list(two.headers))
     )
     assert await unpublished.read(2) == [1, 2]
     expected = {"not a CloudEvent of ours": 6, "forged source": 2, "wrong key": 2, "no position": 2}
+    expected |= {"headers and body disagree": 2}
     assert {reason: unpublished.foreign.count(reason) for reason in expected} == expected
 
 
