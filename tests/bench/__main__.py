@@ -26,6 +26,7 @@ from services.simulation import invented, simulate
 from services.up import database
 from shared.engine.clock import SystemClock
 from shared.engine.settings import Settings
+from shared.engine.telemetry import configure_logging
 from shared.web.identity import Tokens
 from tests.bench.finding import APPEALS, finding_times
 from tests.bench.kafka import compare_over_kafka
@@ -167,6 +168,8 @@ async def bench_kafka() -> None:
         table.add_row(name, *figures)
     screen.print(table)
 
+
+configure_logging("warning")
 
 if __name__ == "__main__":
     screen.print(f"[dim]jiesu bench · {time.strftime('%Y-%m-%d')} · ratios are against baselines of this run[/]\n")
