@@ -75,7 +75,7 @@ class Broker:
 
     def format(self, cluster_id: str, *more: str) -> None:
         """Prepare the data directory; done once in its life."""
-        words = ["format", "--ignore-formatted", "--cluster-id", cluster_id, "--config", str(self._file), *more]
+        words = ["format", "--ignore-formatted", f"--cluster-id={cluster_id}", "--config", str(self._file), *more]
         done = java("kafka.tools.StorageTool", *words, check=False)
         if done.returncode:
             raise CannotStart(f"Kafka cannot format {self._data}: {done.stderr.decode()[-500:].strip()}")
