@@ -16,6 +16,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from services.addresses import addresses, everywhere
+from services.charting import WrongFacts, chart, read_facts
 from services.importing import Report, WrongMap, import_file, rows_of
 from services.operations import app as operations
 from services.screen import bar, run, screen
@@ -105,6 +106,24 @@ def import_command(
         screen.print(f"  row {number}: {escape(reason)}")
     screen.print("  " + " · ".join(f"{name} {count}" for name, count in sorted(report.outcomes.items())))
     raise typer.Exit(1 if report.refused else 0)
+
+
+@app.command("places")
+def places_command(
+    divisions: Annotated[
+        Path | None, typer.Option(exists=True, help="CSV: code,name,level,parent_code,other_name")
+    ] = None,
+    communities: Annotated[Path | None, typer.Option(exists=True, help="CSV: code,name,town_code")] = None,
+    boundaries: Annotated[Path | None, typer.Option(exists=True, help="GeoJSON, features with a `code`")] = None,
+    url: Annotated[str | None, typer.Option(help="the city [default: the one running here]")] = None,
+) -> None:
+    """Load districts, streets and towns, communities and boundaries into the organisation tree; safe to repeat."""
+    settings = read_settings()
+    facts = read_facts(divisions, communities, boundaries)
+    with bar() as progress_bar:
+        progress = partial(_note_step, progress_bar, {}, "entering")
+        counts = run(chart(addresses(settings, url), _token_for(settings)("MUNICIPAL_ADMIN", None), facts, progress))
+    screen.print("  " + " · ".join(f"{name} {count}" for name, count in counts.items()))
 
 
 @app.command("simulate")
@@ -197,7 +216,7 @@ def main() -> None:
     except aiohttp.ClientConnectionError:
         screen.print("[bold red]jiesu:[/] no city answers there; start one with `make run`, or name it with --url")
         sys.exit(1)
-    except (CannotStart, WrongSetting, WrongMap, KeyFileMissing, PartitionsFixed, WrongMasterKey) as error:
+    except (CannotStart, WrongSetting, WrongFacts, WrongMap, KeyFileMissing, PartitionsFixed, WrongMasterKey) as error:
         screen.print(f"[bold red]jiesu:[/] {escape(str(error) or type(error).__doc__ or '')}", soft_wrap=True)
         sys.exit(1)
     except OSError as error:

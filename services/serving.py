@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 from fastapi import APIRouter
+from starlette.types import ASGIApp
 
 from services.city import APIS
 from shared.engine.ids import SystemIds
@@ -27,6 +28,9 @@ from shared.web.webhooks import delivering
 STOP_SECONDS = 20
 BACKLOG = 2048
 COLLECT_AFTER = 100_000
+KEEP_ALIVE_SECONDS = 75
+"""Longer than gateways and clients keep a connection they do not use: whoever closes first must be the one who asks,
+or a request meets a connection that is being closed."""
 log = structlog.get_logger()
 
 
@@ -57,7 +61,7 @@ async def serve(
     with listening(settings) if listener is None else listener as bound:
         async with running_city(services, database_url, settings, secrets, roles=roles) as city:
             tokens = Tokens(secrets.token, next(iter(city.values())).clock)
-            server = Server(_configuration(faces(city, tokens, roles)))
+            server = Server(configuration(create_city(faces(city, tokens, roles), SystemIds())))
             _stop_on_signal(server, city, settings.drain_seconds)
             calm_collector()
             started(tokens)
@@ -73,9 +77,10 @@ def faces(city: Mapping[str, Running], tokens: Tokens, roles: Collection[Role] =
     return {name: create_app(shown[name], running, tokens) for name, running in city.items()}
 
 
-def _configuration(shown: Mapping[str, Face]) -> uvicorn.Config:
+def configuration(app: ASGIApp) -> uvicorn.Config:
+    """How the city is served over HTTP."""
     return uvicorn.Config(
-        create_city(shown, SystemIds()),
+        app,
         loop="uvloop",
         http="httptools",
         lifespan="off",
@@ -83,6 +88,7 @@ def _configuration(shown: Mapping[str, Face]) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
 

@@ -13,9 +13,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.intake_service import commands, knowing, open311, privacy
+from services.intake_service.atlas import atlas_of
 from services.intake_service.commands import must_know
 from services.intake_service.contact import pseudonym
 from services.intake_service.finding import opened_facts, similar, those_that_are, wanted
+from services.intake_service.locating import locate, named_place
 from services.intake_service.reading import (
     case_by_ticket,
     case_row,
@@ -26,8 +28,9 @@ from services.intake_service.reading import (
     tracked,
     whole_case,
 )
-from services.intake_service.registration import AppealBody, Email, Phone
-from services.intake_service.views import CASES, SEPARATOR
+from services.intake_service.reference import SEPARATOR
+from services.intake_service.registration import AppealBody, Email, LocationBody, Phone
+from services.intake_service.views import CASES
 from shared.contracts.codes import ENDED, CaseState, Channel, Kind
 from shared.engine.decider import NotYours
 from shared.web.app import Api
@@ -41,6 +44,7 @@ from shared.web.preconditions import etag
 
 router = APIRouter()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
+CanRegister = Annotated[Asking, Depends(reads(Scope.REGISTER))]
 CanTriage = Annotated[Asking, Depends(reads(Scope.TRIAGE))]
 
 
@@ -145,6 +149,19 @@ async def would_be_similar(request: Request, asking: CanTriage) -> Response:
     person = pseudonym(running.secrets.index, body.phone, body.email)
     items = await similar(running, body.content, person, but=None)
     return JSONResponse({"items": items}, headers={"Cache-Control": "no-store"})
+
+
+@router.post(
+    "/v1/places",
+    summary="Which district, street and community a place lies in",
+    openapi_extra={"requestBody": {"content": {"application/json": {"schema": LocationBody.model_json_schema()}}}},
+)
+async def where(request: Request, asking: CanRegister) -> Response:
+    """By code, name, address or point, as a registration would find it. Stores nothing."""
+    running = asking.running
+    body = parse_body(await read_body(request, running.settings.max_body_bytes), LocationBody)
+    atlas = await atlas_of(running)
+    return JSONResponse(named_place(locate(body, atlas), atlas), headers={"Cache-Control": "no-store"})
 
 
 @router.get("/v1/track/{ticket_no}", summary="What the citizen may see")

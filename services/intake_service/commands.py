@@ -25,7 +25,9 @@ from services.intake_service.appeal import (
     Urge,
     Withdraw,
 )
+from services.intake_service.atlas import atlas_of
 from services.intake_service.knowing import cited_edition
+from services.intake_service.locating import locate
 from services.intake_service.notices import advice, hand_overs
 from services.intake_service.policy import follow_policy
 from services.intake_service.reading import case_by_ticket, case_row, load_appeal, merges_of
@@ -139,6 +141,7 @@ async def register(call: Call[AppealBody]) -> Plan:
     appeal_id, tracking_code = running.ids.uuid7(), new_tracking_code(running.ids)
     facts = facts_of(
         body,
+        locate(body.location, await atlas_of(running)),
         ticket_no=await _tickets.number(running.pool, call.now),
         tracking_code=tracking_code,
         client=client,

@@ -13,7 +13,7 @@ from services.intake_service.knowledge import KNOWLEDGE as ENTRY
 from services.intake_service.knowledge import Entry, Publish, Retire, Revise
 from services.intake_service.lookup import Index
 from services.intake_service.policy import lookup_policy
-from services.intake_service.views import KNOWLEDGE, SEPARATOR
+from services.intake_service.reference import KNOWLEDGE, SEPARATOR
 from shared.contracts.envelope import rfc3339
 from shared.contracts.intake import KnowledgeText
 from shared.contracts.upcasters import payload_of

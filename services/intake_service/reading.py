@@ -12,7 +12,8 @@ from sqlalchemy.sql import Select
 from services.intake_service.appeal import APPEAL, Appeal
 from services.intake_service.contact import masked_name, masked_phone
 from services.intake_service.notices import advice, ending
-from services.intake_service.views import CASES, PERSONS, SEPARATOR, STORY
+from services.intake_service.reference import SEPARATOR
+from services.intake_service.views import CASES, PERSONS, STORY
 from shared.contracts.envelope import rfc3339
 from shared.contracts.outward import shown
 from shared.contracts.upcasters import payload_of

@@ -100,6 +100,7 @@ def hash_of(tracking_code: str) -> str:
 
 def facts_of(
     body: AppealBody,
+    place: Place,
     *,
     ticket_no: str,
     tracking_code: str,
@@ -126,7 +127,7 @@ def facts_of(
         category_path=body.category_path,
         tags=body.tags,
         urgency=body.urgency,
-        place=_place(body.location),
+        place=place,
         appellant=Appellant(
             ref=ref or "a" + ids.random_bytes(16).hex(),
             key=subject_key,
@@ -142,18 +143,4 @@ def facts_of(
         source_ref=body.source_ref,
         relates_to=body.relates_to,
         triage=triage(body.title, body.content, triage_rules()),
-    )
-
-
-def _place(location: LocationBody | None) -> Place:
-    if location is None:
-        return Place()
-    return Place(
-        district=location.district,
-        township=location.township,
-        address=location.address,
-        site=location.site,
-        longitude=None if location.longitude is None else f"{location.longitude:.6f}",
-        latitude=None if location.latitude is None else f"{location.latitude:.6f}",
-        datum=None if location.longitude is None else location.datum or Datum.WGS84,
     )

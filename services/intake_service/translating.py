@@ -13,9 +13,10 @@ from sqlalchemy import RowMapping
 
 from services.intake_service.georeport import Refusal
 from services.intake_service.policy import GeoService, georeport_policy
+from services.intake_service.reference import SEPARATOR
 from services.intake_service.registration import AppealBody
 from services.intake_service.search import point_of
-from services.intake_service.views import CASES, SEPARATOR
+from services.intake_service.views import CASES
 from shared.contracts.codes import ENDED, CaseState
 from shared.contracts.envelope import rfc3339
 

@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Table, Text
 
 from services.intake_service.case import Parts, whole
+from services.intake_service.reference import SEPARATOR, Divisions, KnowledgeBase
 from services.intake_service.search import Search
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Envelope
@@ -84,24 +85,6 @@ PERSONS = Table(
     Column("ground", Text),
     Column("updated_at", DateTime(timezone=True)),
 )
-
-KNOWLEDGE = Table(
-    "knowledge",
-    _metadata,
-    Column("knowledge_id", Text, primary_key=True),
-    Column("title", Text),
-    Column("text", Text),
-    Column("keywords", Text),
-    Column("owner_unit", Text),
-    Column("valid_until", DateTime(timezone=True)),
-    Column("state", Text),
-    Column("edition", Integer),
-    Column("version", Integer),
-    Column("updated_at", DateTime(timezone=True)),
-)
-
-SEPARATOR = " > "
-"""Between the levels of a category path, and between tags."""
 
 
 class Cases(KeyedView):
@@ -176,27 +159,6 @@ class Persons(KeyedView):
         else:
             row.update(state=standing, standing=standing)
         row["updated_at"] = event.time
-
-
-class KnowledgeBase(KeyedView):
-    """One row an entry, with the text that it has now."""
-
-    table = KNOWLEDGE
-    sources = ("intake",)
-    indexes = ("owner_unit", "updated_at, knowledge_id")
-
-    def key(self, event: Envelope) -> str | None:
-        return event.subject if event.type in _ENTRIES else None
-
-    def fold(self, row: dict[str, Any], event: Envelope) -> None:
-        row.update(state=_ENTRIES[event.type], version=event.version, updated_at=event.time)
-        if text := event.data.get("text"):
-            until = text.get("valid_until")
-            row.update({name: text[name] for name in ("title", "text", "owner_unit")}, edition=event.data["edition"])
-            row.update(
-                keywords=SEPARATOR.join(text.get("keywords", ())) or None,
-                valid_until=datetime.fromisoformat(until) if until else None,
-            )
 
 
 _STREAMS = ("appeal-", "order-", "case-", "assessment-")
@@ -341,6 +303,4 @@ _MEASURES = {
     }.items()
 }
 
-_ENTRIES = {f"{_PREFIX}intake.knowledge-{name}.v1": name.upper() for name in ("published", "expired", "retired")}
-
-VIEWS: Sequence[View] = (Cases(), Story(), Search(), Persons(), KnowledgeBase())
+VIEWS: Sequence[View] = (Cases(), Story(), Search(), Persons(), KnowledgeBase(), Divisions())

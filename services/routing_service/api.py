@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping, false, func, or_, select
 from starlette.responses import JSONResponse, Response
 
 from services.routing_service.directory import read_directory
+from services.routing_service.ground import MultiPolygon, geojson
 from services.routing_service.limits import shipped_limits
 from services.routing_service.order import ORDER, DispatchByHand, Order, Sign
 from services.routing_service.unit import CATALOGUE, UNIT, DraftCatalogue, KeepUnit, PublishCatalogue
@@ -62,6 +63,7 @@ class UnitBody(Body):
     unit_type: UnitType
     parent_id: Code | None = None
     aliases: Words = ()
+    boundary: MultiPolygon | None = None
 
 
 class RuleBody(Body):
@@ -136,7 +138,9 @@ def _ownership(order: Order) -> Ownership:
 
 async def keep_unit(call: Call[UnitBody]) -> Plan:
     """Enter a unit in the tree, or replace its entry."""
-    entry = UnitRegistered(**call.body.model_dump())
+    body = call.body
+    boundary = body.boundary.boundary if body.boundary else None
+    entry = UnitRegistered(**body.model_dump(exclude={"boundary"}), boundary=boundary)
     command = KeepUnit(at=call.now, actor=call.actor, entry=entry)
     return Plan(Intention(UNIT, entry.unit_id, command), state_and_version)
 
@@ -255,7 +259,8 @@ async def list_catalogues(asking: CanReadReference, window: Annotated[Window, De
 
 def _unit(row: RowMapping) -> dict[str, Any]:
     plain = {name: row[name] for name in ("unit_id", "name", "name_en", "unit_type", "parent_id", "version")}
-    return plain | {"aliases": orjson.loads(row["aliases"])}
+    boundary = geojson(orjson.loads(row["boundary"])) if row["boundary"] else None
+    return plain | {"aliases": orjson.loads(row["aliases"]), "boundary": boundary}
 
 
 _ORDER = "/v1/orders/{appeal_id}"

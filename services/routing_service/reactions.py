@@ -44,6 +44,7 @@ from shared.engine.deadlines import Deadline, Deadlines, Due, Met
 from shared.engine.decider import Command
 from shared.engine.execute import Intention
 from shared.engine.reacting import Heard, React, Reactions
+from shared.language.script import plain
 
 ROUTING = Actor("ROUTING")
 
@@ -104,7 +105,8 @@ def _intention(heard: Heard, command: Command) -> Intention[Any]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """As rules and names are written: in simplified script."""
+    return plain(value) if isinstance(value, str) else ""
 
 
 REACTS: dict[Any, React] = {

@@ -47,6 +47,7 @@ UNITS = Table(
     Column("unit_type", Text),
     Column("parent_id", Text),
     Column("aliases", Text),
+    Column("boundary", Text),
     Column("updated_at", DateTime(timezone=True)),
     Column("version", Integer),
 )
@@ -107,6 +108,7 @@ def _dispatched(row: dict[str, Any], event: Envelope) -> None:
 class Units(KeyedView):
     """One row a unit."""
 
+    VERSION = 2
     table = UNITS
     sources = OWN
 
@@ -116,6 +118,7 @@ class Units(KeyedView):
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         row.update({name: event.data.get(name) for name in ("name", "name_en", "unit_type", "parent_id")})
         row.update(aliases=_json(event.data.get("aliases", [])), version=event.version, updated_at=event.time)
+        row["boundary"] = _json(event.data["boundary"]) if event.data.get("boundary") else None
 
 
 class Catalogues(KeyedView):

@@ -15,7 +15,11 @@ class _Intake(Payload):
 
 
 class Place(BaseModel):
-    """Where it is. District and township are division codes; everything finer can point at a home and is sealed."""
+    """Where it is. District and township are division codes; everything finer can point at a home and is sealed.
+
+    `found_by` is what told them. `outside_city`: the point lies in no district. `point_district`: the point lies in
+    another district than the one that was named.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     district: str | None = None
@@ -25,6 +29,10 @@ class Place(BaseModel):
     longitude: Personal | None = None
     latitude: Personal | None = None
     datum: Datum | None = None
+    community: Personal | None = None
+    found_by: Literal["GIVEN", "ADDRESS", "POINT"] | None = None
+    outside_city: bool | None = None
+    point_district: str | None = None
 
 
 class Appellant(BaseModel):

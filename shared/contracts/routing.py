@@ -55,8 +55,12 @@ class Derivation(BaseModel):
     source: str
 
 
+Boundary = tuple[tuple[tuple[int, ...], ...], ...]
+"""Polygons, each a ring and its holes, each longitude, latitude, longitude … in millionths of a degree (WGS-84)."""
+
+
 class UnitRegistered(_Routing):
-    """An organisation entered the tree."""
+    """An organisation entered the tree. `boundary`: the ground that a district, street or town is answerable for."""
 
     unit_id: str
     name: str
@@ -64,6 +68,7 @@ class UnitRegistered(_Routing):
     unit_type: UnitType
     parent_id: str | None = None
     aliases: tuple[str, ...] = ()
+    boundary: Boundary | None = None
 
 
 class UnitChanged(UnitRegistered):

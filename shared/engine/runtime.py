@@ -77,7 +77,7 @@ class Service:
         return frozenset({*self.reactions.sources, *(source for view in self.views for source in view.sources)})
 
 
-@dataclass
+@dataclass(eq=False)
 class Running:
     """One service, put together over its database."""
 

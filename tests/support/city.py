@@ -12,10 +12,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
-import uvicorn
 
 from services.city import APIS, SERVICES
-from services.serving import Server
+from services.serving import Server, configuration
 from shared.contracts.envelope import BEIJING
 from shared.engine.clock import ManualClock
 from shared.engine.ids import SystemIds
@@ -180,8 +179,7 @@ async def a_city(
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(512)
-            config = uvicorn.Config(create_city(apps, SystemIds()), lifespan="off", log_config=None, http="httptools")
-            serving = Server(config)
+            serving = Server(configuration(create_city(apps, SystemIds())))
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             connector = aiohttp.TCPConnector(limit=256)
             owners = {name: api.owners for name, api in APIS.items()}

@@ -96,10 +96,11 @@ def test_a_name_that_occurs_twice_is_still_one_place() -> None:
 
 def test_two_towns_of_one_district_leave_the_district() -> None:
     assert found(ground(text="朝阳区望京街道与酒仙桥街道之间")) == (None, CHAOYANG, "text")
+    assert found(ground(text="望京街道与酒仙桥街道之间")) == (None, CHAOYANG, "text")
 
 
-def test_two_towns_without_a_district_leave_it_open() -> None:
-    assert ground(text="望京街道与酒仙桥街道之间") == Ground()
+def test_two_towns_of_different_districts_leave_it_open() -> None:
+    assert ground(text="望京街道与北新桥街道之间") == Ground()
 
 
 def test_what_is_given_goes_before_the_address_and_the_address_before_the_text() -> None:

@@ -24,6 +24,7 @@ def facts(channel: Channel = Channel.PHONE, **changes: Any) -> AppealRegistered:
     body |= {"appellant": {"phone": "13800138000"}} | changes
     return facts_of(
         AppealBody.model_validate(body),
+        Place(),
         ticket_no="20261123-0000001",
         tracking_code="AAAA",
         client="web",

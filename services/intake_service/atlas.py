@@ -1,0 +1,105 @@
+"""The city as a map: names of districts, streets, towns and communities, and the ground of those that have a boundary.
+
+Filled from the organisation tree, which routing keeps; looked at again every LOOK_SECONDS, for it changes rarely.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import orjson
+import shapely
+from sqlalchemy import RowMapping, func, select
+
+from services.intake_service.places import Point
+from services.intake_service.reference import DIVISIONS
+from shared.contracts.codes import UnitType
+from shared.contracts.routing import Boundary
+from shared.engine.runtime import Running
+from shared.language.gazetteer import Division, Gazetteer, Level
+
+LOOK_SECONDS = 1.0
+MILLIONTHS = 1e6
+LEVELS = {
+    UnitType.DISTRICT: Level.DISTRICT,
+    UnitType.STREET_TOWN: Level.TOWN,
+    UnitType.COMMUNITY: Level.COMMUNITY,
+}
+
+
+@dataclass(frozen=True)
+class Atlas:
+    """The map as it was at one moment. `revision` is what the divisions add up to."""
+
+    revision: tuple[int, ...]
+    divisions: dict[str, Division]
+    names: Gazetteer
+    ground: Boundaries
+
+
+class Boundaries:
+    """Polygons by code."""
+
+    def __init__(self, boundaries: dict[str, Boundary]) -> None:
+        self._codes = list(boundaries)
+        self._tree = shapely.STRtree([_polygon(boundary) for boundary in boundaries.values()])
+
+    def __bool__(self) -> bool:
+        return bool(self._codes)
+
+    def around(self, point: Point) -> list[str]:
+        """Whose ground a point lies on; a point on a line lies on both sides of it."""
+        found = self._tree.query(shapely.Point(point), predicate="intersects")
+        return sorted(self._codes[number] for number in found)
+
+
+def _polygon(boundary: Boundary) -> shapely.MultiPolygon:
+    rings = [[_ring(ring) for ring in polygon] for polygon in boundary]
+    return shapely.MultiPolygon([(outer, holes) for outer, *holes in rings])
+
+
+def _ring(flat: Sequence[int]) -> list[tuple[float, float]]:
+    return [(flat[at] / MILLIONTHS, flat[at + 1] / MILLIONTHS) for at in range(0, len(flat), 2)]
+
+
+@dataclass
+class _Kept:
+    atlas: Atlas
+    until: float
+
+
+_kept: WeakKeyDictionary[Running, _Kept] = WeakKeyDictionary()
+
+
+async def atlas_of(running: Running) -> Atlas:
+    """The map as it is now, or was a moment ago."""
+    now, kept = asyncio.get_running_loop().time(), _kept.get(running)
+    if kept is not None and now < kept.until:
+        return kept.atlas
+    atlas = await _read(running, kept.atlas if kept else None)
+    _kept[running] = _Kept(atlas, now + LOOK_SECONDS)
+    return atlas
+
+
+async def _read(running: Running, known: Atlas | None) -> Atlas:
+    summed = select(func.count(), func.coalesce(func.sum(DIVISIONS.c.version), 0))
+    async with running.reads.connect() as connection:
+        revision = tuple((await connection.execute(summed)).one())
+        if known is not None and revision == known.revision:
+            return known
+        rows = (await connection.execute(select(DIVISIONS))).mappings().all()
+    divisions = {row["code"]: _division(row) for row in rows}
+    boundaries = {row["code"]: orjson.loads(row["boundary"]) for row in rows if row["boundary"]}
+    return await asyncio.to_thread(_drawn, revision, divisions, boundaries)
+
+
+def _drawn(revision: tuple[int, ...], divisions: dict[str, Division], boundaries: dict[str, Boundary]) -> Atlas:
+    return Atlas(revision, divisions, Gazetteer(divisions.values()), Boundaries(boundaries))
+
+
+def _division(row: RowMapping) -> Division:
+    level = LEVELS[UnitType(row["unit_type"])]
+    return Division(row["code"], row["name"], level, row["parent"], tuple(orjson.loads(row["aliases"])))

@@ -1,0 +1,86 @@
+"""What intake looks things up in: the knowledge base, and the places of the city."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
+
+from shared.contracts.codes import UnitType
+from shared.contracts.envelope import Envelope
+from shared.engine.projections import KeyedView
+
+_metadata = MetaData()
+
+KNOWLEDGE = Table(
+    "knowledge",
+    _metadata,
+    Column("knowledge_id", Text, primary_key=True),
+    Column("title", Text),
+    Column("text", Text),
+    Column("keywords", Text),
+    Column("owner_unit", Text),
+    Column("valid_until", DateTime(timezone=True)),
+    Column("state", Text),
+    Column("edition", Integer),
+    Column("version", Integer),
+    Column("updated_at", DateTime(timezone=True)),
+)
+
+DIVISIONS = Table(
+    "divisions",
+    _metadata,
+    Column("code", Text, primary_key=True),
+    Column("name", Text),
+    Column("unit_type", Text),
+    Column("parent", Text),
+    Column("aliases", Text),
+    Column("boundary", Text),
+    Column("version", Integer),
+)
+
+SEPARATOR = " > "
+"""Between the levels of a category path, and between tags."""
+
+
+class KnowledgeBase(KeyedView):
+    """One row an entry, with the text that it has now."""
+
+    table = KNOWLEDGE
+    sources = ("intake",)
+    indexes = ("owner_unit", "updated_at, knowledge_id")
+
+    def key(self, event: Envelope) -> str | None:
+        return event.subject if event.type in _ENTRIES else None
+
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        row.update(state=_ENTRIES[event.type], version=event.version, updated_at=event.time)
+        if text := event.data.get("text"):
+            until = text.get("valid_until")
+            row.update({name: text[name] for name in ("title", "text", "owner_unit")}, edition=event.data["edition"])
+            row.update(
+                keywords=SEPARATOR.join(text.get("keywords", ())) or None,
+                valid_until=datetime.fromisoformat(until) if until else None,
+            )
+
+
+class Divisions(KeyedView):
+    """One row a district, street or town, or community: its names and, where known, its ground."""
+
+    table = DIVISIONS
+    sources = ("routing",)
+
+    def key(self, event: Envelope) -> str | None:
+        return event.subject if event.stream.startswith("unit-") and event.data["unit_type"] in _PLACES else None
+
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        data = event.data
+        row.update({name: data[name] for name in ("name", "unit_type")}, parent=data.get("parent_id"))
+        row.update(aliases=orjson.dumps(data.get("aliases", [])).decode(), version=event.version)
+        row["boundary"] = orjson.dumps(data["boundary"]).decode() if data.get("boundary") else None
+
+
+_PLACES = frozenset({UnitType.DISTRICT, UnitType.STREET_TOWN, UnitType.COMMUNITY})
+_ENTRIES = {f"cn.gov.appeals.intake.knowledge-{name}.v1": name.upper() for name in ("published", "expired", "retired")}
