@@ -44,20 +44,17 @@ def read_facts(divisions: Path | None, communities: Path | None, boundaries: Pat
     """
     rows = list(_rows(divisions, {"code", "name", "level", "parent_code", "other_name"}))
     units: dict[str, dict[str, Any]] = {}
+    first: dict[tuple[str, str], str] = {}
     same: dict[str, str] = {}
-    seen: dict[tuple[str, str], str] = {}
     for row in rows:
-        kind = "DISTRICT" if row["level"] == "district" else "STREET_TOWN" if row["level"] in GOVERNING else None
-        first = seen.setdefault((row["name"], row["parent_code"]), row["code"])
-        if kind and first != row["code"]:  # one street with two codes
-            same[row["code"]] = first
-        elif kind:
-            units[row["code"]] = _unit(row["code"], row["name"], kind, row["parent_code"], row["other_name"])
-    known = {code for code, unit in units.items() if unit["unit_type"] == "STREET_TOWN"}
+        if kind := "DISTRICT" if row["level"] == "district" else "STREET_TOWN" if row["level"] in GOVERNING else None:
+            code = first.setdefault((row["name"], row["parent_code"]), row["code"])
+            same[row["code"]] = code  # some streets have two codes
+            units.setdefault(code, _unit(code, row["name"], kind, row["parent_code"], row["other_name"]))
     left_out = len(rows) - len(units)
     for row in _rows(communities, {"code", "name", "town_code"}):
-        town = same.get(row["town_code"], row["town_code"])
-        if divisions is None or town in known:
+        if divisions is None or row["town_code"] in same:
+            town = same.get(row["town_code"], row["town_code"])
             units[row["code"]] = _unit(row["code"], row["name"], "COMMUNITY", town, "")
         else:
             left_out += 1
@@ -72,11 +69,14 @@ def _unit(code: str, name: str, kind: str, parent: str, alias: str) -> dict[str,
 def _rows(file: Path | None, needed: set[str]) -> Iterator[dict[str, str]]:
     if file is None:
         return
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines)
-        if missing := needed - set(reader.fieldnames or ()):
-            raise WrongFacts(f"{file} has no column {', '.join(sorted(missing))}")
-        yield from reader
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            if missing := needed - set(reader.fieldnames or ()):
+                raise WrongFacts(f"{file} has no column {', '.join(sorted(missing))}")
+            yield from reader
+    except UnicodeDecodeError:
+        raise WrongFacts(f"{file} is not UTF-8; convert it first, e.g. iconv -f GB18030 -t UTF-8") from None
 
 
 def _boundaries(file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -86,10 +86,16 @@ def _boundaries(file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
         for feature in json.loads(file.read_text(encoding="utf-8"))["features"]:
             shape = feature["geometry"]
             polygons = [shape["coordinates"]] if shape["type"] == "Polygon" else shape["coordinates"]
-            flat = [[[point[:2] for point in ring] for ring in polygon] for polygon in polygons]
-            yield feature["properties"]["code"], {"type": "MultiPolygon", "coordinates": flat}
+            flat = [[[_rounded(point) for point in ring] for ring in polygon] for polygon in polygons]
+            yield str(feature["properties"]["code"]), {"type": "MultiPolygon", "coordinates": flat}
     except (ValueError, KeyError, TypeError) as error:
         raise WrongFacts(f"{file} is no GeoJSON FeatureCollection with codes: {error}") from None
+
+
+def _rounded(point: list[float]) -> list[float]:
+    """Longitude and latitude to the sixth place, as the tree keeps them."""
+    longitude, latitude = point[:2]
+    return [round(longitude, 6), round(latitude, 6)]
 
 
 async def chart(at: Addresses, token: str, facts: Facts, progress: Callable[[int, int], None]) -> dict[str, int]:

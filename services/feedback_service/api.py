@@ -11,7 +11,15 @@ from pydantic import Field, StringConstraints, model_validator
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
-from services.feedback_service.case import CASE, AttemptCallback, Case, Contact, GiveFeedback, RecordCallback
+from services.feedback_service.case import (
+    CASE,
+    AttemptCallback,
+    Case,
+    Contact,
+    GiveFeedback,
+    PostMessage,
+    RecordCallback,
+)
 from services.feedback_service.policy import shipped_policy
 from services.feedback_service.views import CASES
 from shared.contracts.codes import (
@@ -41,6 +49,9 @@ CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
 CanCallBack = Annotated[Asking, Depends(reads(Scope.CALL_BACK))]
 
 
+WRITTEN_BY = {"appellant-wrote": "APPELLANT", "message-posted": "UNIT"}
+
+
 class ContactBody(Body):
     """One try to reach the appellant. `channel`: how, e.g. PHONE, SMS, VISIT."""
 
@@ -57,6 +68,12 @@ class FeedbackBody(Body):
     recipient: Recipient
     text: Text
     outcome: FeedbackOutcome | None = None
+
+
+class MessageBody(Body):
+    """What is to be said to the appellant."""
+
+    text: Text
 
 
 class AttemptBody(Body):
@@ -106,6 +123,11 @@ async def feedback(call: Call[FeedbackBody]) -> Plan:
     return _plan(call, command)
 
 
+async def message(call: Call[MessageBody]) -> Plan:
+    """Write to the appellant."""
+    return _plan(call, PostMessage(at=call.now, actor=call.actor, text=call.body.text))
+
+
 async def attempt(call: Call[AttemptBody]) -> Plan:
     """One try to call back."""
     body = call.body
@@ -147,12 +169,24 @@ def _ownership(case: Case) -> Ownership:
 @router.get("/v1/cases/{appeal_id}", summary="The file of a case")
 async def get_case(appeal_id: str, asking: CanRead) -> Response:
     """Contacts, feedback, callbacks, round by round."""
-    async with asking.running.reads.connect() as connection:
-        row = (await connection.execute(select(CASES).where(CASES.c.appeal_id == appeal_id))).mappings().first()
-    if row is None or not asking.principal.can_see(asking.scope, _owned(row)):
-        raise NotYours
+    row = await _case(asking, appeal_id)
     file = await _file(asking.running, row)
     return JSONResponse(file, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
+
+
+@router.get("/v1/cases/{appeal_id}/messages", summary="What appellant and unit wrote to each other")
+async def get_messages(appeal_id: str, asking: CanRead) -> Response:
+    """Oldest first. `from` is APPELLANT or UNIT."""
+    file = await _file(asking.running, await _case(asking, appeal_id))
+    return JSONResponse({"items": file["messages"]}, headers={"Cache-Control": "no-store"})
+
+
+async def _case(asking: Asking, appeal_id: str) -> RowMapping:
+    async with asking.running.reads.connect() as connection:
+        row = (await connection.execute(select(CASES).where(CASES.c.appeal_id == appeal_id))).mappings().first()
+    if row is None or row["state"] is None or not asking.principal.can_see(asking.scope, _owned(row)):
+        raise NotYours
+    return row
 
 
 async def _file(running: Running, row: RowMapping) -> dict[str, Any]:
@@ -166,8 +200,12 @@ async def _file(running: Running, row: RowMapping) -> dict[str, Any]:
         "rework": ("rework-requested",),
     }
     file = _item(row) | {part: [entry for name, entry in told if name in names] for part, names in named.items()}
-    rounds = sorted({entry["round"] for _, entry in told} | ({row["round"]} - {None}))
-    return file | {"messages": [], "rounds": rounds}
+    rounds = sorted({entry["round"] for _, entry in told if "round" in entry} | ({row["round"]} - {None}))
+    return file | {"messages": [_message(name, one) for name, one in told if name in WRITTEN_BY], "rounds": rounds}
+
+
+def _message(name: str, entry: dict[str, Any]) -> dict[str, Any]:
+    return {"from": WRITTEN_BY[name], "time": entry["time"], "text": entry["text"]}
 
 
 def _told(running: Running, entry: dict[str, Any]) -> dict[str, Any]:
@@ -199,6 +237,7 @@ _CASE = "/v1/cases/{appeal_id}"
 COMMANDS = (
     CommandRoute(f"{_CASE}/contact", ContactBody, Scope.HANDLE, contact, "Record a contact"),
     CommandRoute(f"{_CASE}/feedback", FeedbackBody, Scope.HANDLE, feedback, "Give feedback"),
+    CommandRoute(f"{_CASE}/messages", MessageBody, Scope.HANDLE, message, "Write to the appellant"),
     CommandRoute(f"{_CASE}/callback/attempts", AttemptBody, Scope.CALL_BACK, attempt, "Record a callback attempt"),
     CommandRoute(f"{_CASE}/callback", CallbackBody, Scope.CALL_BACK, callback, "Record the callback"),
 )

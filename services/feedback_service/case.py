@@ -32,6 +32,7 @@ from shared.contracts.feedback import (
     CaseOpened,
     CaseSigned,
     FeedbackGiven,
+    MessagePosted,
     ReworkRequested,
 )
 from shared.engine.decider import Command, Decider, IllegalTransition, NotYours, Refused
@@ -48,6 +49,7 @@ class Case:
     opened: CaseOpened | None = None
     results: frozenset[Recipient] = frozenset()
     failed_attempts: int = 0
+    messages: int = 0
 
     @property
     def round(self) -> int:
@@ -91,6 +93,13 @@ class GiveFeedback(Command):
     recipient: Recipient
     text: str
     outcome: FeedbackOutcome | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostMessage(Command):
+    """The unit writes to the appellant."""
+
+    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,6 +162,9 @@ def decide(command: Command, case: Case) -> Sequence[Payload]:
             return _contact(command, case)
         case GiveFeedback():
             return _give_feedback(command, case)
+        case PostMessage():
+            _only_in("message", case, *_BEFORE_CALLBACK, CaseState.CALLBACK_DUE, CaseState.REWORK)
+            return [MessagePosted(text=command.text, number=case.messages + 1, round=case.round)]
         case AttemptCallback():
             return _attempt(command, case, case.opened)
         case RecordCallback():
@@ -289,7 +301,7 @@ def _only_in(name: str, case: Case, *states: CaseState) -> None:
 def evolve(case: Case, event: Payload) -> Case:
     match event:
         case CaseOpened():
-            return Case(CaseState.DISPATCHED, event)
+            return Case(CaseState.DISPATCHED, event, messages=case.messages)
         case CaseSigned():
             return replace(case, state=CaseState.SIGNED)
         case AppellantContacted():
@@ -297,6 +309,8 @@ def evolve(case: Case, event: Payload) -> Case:
         case FeedbackGiven(kind=FeedbackKind.RESULT):
             state = CaseState.FEEDBACK_DONE if event.completes else case.state
             return replace(case, state=state, results=case.results | {event.recipient})
+        case MessagePosted():
+            return replace(case, messages=event.number)
         case CallbackScheduled():
             return replace(case, state=CaseState.CALLBACK_DUE)
         case CallbackAttempted() if event.outcome is not ContactOutcome.REACHED:

@@ -38,6 +38,8 @@ KEPT = frozenset(
         "callback-recorded",
         "callback-invalidated",
         "rework-requested",
+        "message-posted",
+        "appellant-wrote",
     }
 )
 """Events whose content the file of a case shows; their texts stay sealed in it."""
@@ -54,16 +56,19 @@ _STATES = {
 class Cases(KeyedView):
     """One row a case, with everything said in it."""
 
+    VERSION = 2
     table = CASES
-    sources = ("feedback",)
+    sources = ("feedback", "intake")
     indexes = ("state, callback_due_at, appeal_id", "lead_unit, state")
 
     def key(self, event: Envelope) -> str | None:
-        return event.subject
+        return event.subject if event.service == "feedback" or event.type.endswith(".appellant-wrote.v1") else None
 
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         name, data = event.type.split(".")[-2], event.data
-        row.update(version=event.version, updated_at=event.time)
+        row["updated_at"] = max(event.time, row["updated_at"] or event.time)
+        if event.service == "feedback":
+            row["version"] = event.version
         if name == "case-opened":
             row.update({field: data.get(field) for field in ("ticket_no", "lead_unit", "cc_district", "round")})
             row.update(due_at=datetime.fromisoformat(data["due_at"]), callback_due_at=None)
@@ -73,7 +78,9 @@ class Cases(KeyedView):
             entries = orjson.loads(row["entries"] or "[]")
             entry = {"name": name, "id": event.id, "type": event.type, "stream": event.stream, "data": data}
             entry |= {"time": rfc3339(event.time), "actor": event.actor.as_json()}
-            row["entries"] = orjson.dumps([*entries, entry]).decode()
+            # Words of two services meet here in any order; a rebuild must come to the same.
+            entries = sorted([*entries, entry], key=lambda one: (one["time"], one["id"]))
+            row["entries"] = orjson.dumps(entries).decode()
         row["state"] = _state_after(name, data) or row["state"]
 
 

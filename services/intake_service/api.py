@@ -12,31 +12,30 @@ from sqlalchemy import RowMapping, func, not_, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.intake_service import commands, knowing, open311, privacy
+from services.intake_service import attaching, commands, following, knowing, open311, privacy
 from services.intake_service.atlas import atlas_of
-from services.intake_service.commands import must_know
+from services.intake_service.calling import known_by_code
 from services.intake_service.contact import pseudonym
 from services.intake_service.finding import opened_facts, similar, those_that_are, wanted
 from services.intake_service.locating import locate, named_place
 from services.intake_service.reading import (
-    case_by_ticket,
     case_row,
+    has,
     in_reach,
     owners,
     ownership,
     summary,
-    tracked,
     whole_case,
 )
 from services.intake_service.reference import SEPARATOR
-from services.intake_service.registration import AppealBody, Email, LocationBody, Phone
+from services.intake_service.registration import Email, LocationBody, Phone
+from services.intake_service.tracking import tracked
 from services.intake_service.views import CASES
-from shared.contracts.codes import ENDED, CaseState, Channel, Kind
+from shared.contracts.codes import ENDED, AppellantType, CaseState, Channel, Kind
 from shared.engine.decider import NotYours
 from shared.web.app import Api
 from shared.web.asking import Asking, PublicAsking, reads
 from shared.web.bodies import parse_body, read_body
-from shared.web.commands import CommandRoute
 from shared.web.fields import Body, Moment, Text
 from shared.web.identity import Scope
 from shared.web.paging import Window, between, page
@@ -58,6 +57,9 @@ async def get_case(appeal_id: str, asking: CanRead) -> Response:
     return JSONResponse(case, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
 
 
+EQUAL = ("state", "kind", "channel", "district", "township", "appellant_type")
+
+
 @dataclass(frozen=True)
 class CaseFilters:
     """What a list of cases can be narrowed to. `category` is a first level or a whole path joined by ` > `."""
@@ -72,6 +74,7 @@ class CaseFilters:
     tag: Annotated[str | None, Query(max_length=100)] = None
     alert: Annotated[str | None, Query(max_length=40, description="a watch category, or 119, 110, 120, 122")] = None
     cluster: Annotated[str | None, Query(max_length=64)] = None
+    appellant_type: AppellantType | None = None
     overdue: bool | None = None
     raised_after: Annotated[Moment | None, Query()] = None
     raised_before: Annotated[Moment | None, Query()] = None
@@ -79,7 +82,7 @@ class CaseFilters:
     near: Annotated[str | None, Query(max_length=80, description="longitude,latitude,metres (WGS-84)")] = None
 
     def conditions(self, now: datetime) -> list[Any]:
-        equal = {name: getattr(self, name) for name in ("state", "kind", "channel", "district", "township")}
+        equal = {name: getattr(self, name) for name in EQUAL}
         found = [CASES.c[name] == str(value) for name, value in equal.items() if value is not None]
         found += between(CASES.c.raised_at, self.raised_after, self.raised_before)
         if self.unit_id:
@@ -91,8 +94,7 @@ class CaseFilters:
             found.append(CASES.c.cluster == self.cluster)
         for column, one in ((CASES.c.tags, self.tag), (CASES.c.alerts, self.alert)):
             if one:
-                whole = SEPARATOR + column + SEPARATOR
-                found.append(whole.contains(SEPARATOR + one + SEPARATOR, autoescape=True))
+                found.append(has(column, one))
         if self.overdue is not None:
             late = (CASES.c.due_at < now) & CASES.c.state.not_in([str(ended) for ended in ENDED])
             found.append(late if self.overdue else not_(func.coalesce(late, False)))
@@ -166,43 +168,17 @@ async def where(request: Request, asking: CanRegister) -> Response:
 
 @router.get("/v1/track/{ticket_no}", summary="What the citizen may see")
 async def track(
-    ticket_no: str, asking: PublicAsking, x_tracking_code: Annotated[str | None, Header(max_length=100)] = None
+    ticket_no: str,
+    request: Request,
+    asking: PublicAsking,
+    x_tracking_code: Annotated[str | None, Header(max_length=100)] = None,
 ) -> Response:
     """Where the appeal stands, who deals with it and what was said, for whoever holds number and code."""
-    row = await case_by_ticket(asking.running, ticket_no)
-    must_know(row["tracking_hash"], x_tracking_code)
+    row = await known_by_code(asking.running, ticket_no, request.headers)
     seen = await tracked(asking.running, row)
     return JSONResponse(seen, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
 
 
-def _on_appeal(name: str, body: type[Body], scope: Scope, summary: str) -> CommandRoute:
-    plan = getattr(commands, name.replace("-", "_"))
-    return CommandRoute(f"/v1/appeals/{{appeal_id}}/{name}", body, scope, plan, summary)
-
-
-def _by_citizen(name: str, body: type[Body], summary: str) -> CommandRoute:
-    plan = getattr(commands, f"{name}_by_citizen")
-    return CommandRoute(f"/v1/track/{{ticket_no}}/{name}", body, Scope.PUBLIC, plan, summary, subject="ticket_no")
-
-
-COMMANDS = (
-    CommandRoute(
-        "/v1/appeals", AppealBody, Scope.REGISTER, commands.register, "Register an appeal", 201, "",
-        answer=commands.Registered,
-    ),
-    _on_appeal("answer", commands.AnswerBody, Scope.TRIAGE, "Answer a consultation at once"),
-    _on_appeal("redirect", commands.RedirectBody, Scope.TRIAGE, "Take a special route (Art 11)"),
-    _on_appeal("merge", commands.MergeBody, Scope.TRIAGE, "Merge into an earlier appeal"),
-    _on_appeal("withdraw", commands.WithdrawBody, Scope.WITHDRAW, "Withdraw for the appellant"),
-    _on_appeal("supplement", commands.SupplementBody, Scope.WITHDRAW, "Add something for the appellant"),
-    _on_appeal("urge", commands.UrgeBody, Scope.WITHDRAW, "Remind the unit (催办)"),
-    _on_appeal("tags", commands.TagsBody, Scope.TRIAGE, "Set the tags"),
-    _on_appeal("risk-alert", commands.RiskAlertBody, Scope.TRIAGE, "Report a danger (Art 29)"),
-    _on_appeal("link", commands.LinkBody, Scope.TRIAGE, "Put beside others about the same problem"),
-    _by_citizen("withdraw", commands.WithdrawBody, "Withdraw by tracking code"),
-    _by_citizen("supplement", commands.SupplementBody, "Add something by tracking code"),
-    _by_citizen("urge", commands.UrgeBody, "Remind the unit by tracking code"),
-)  # fmt: skip
-
-router.routes.extend([*privacy.router.routes, *knowing.router.routes, *open311.router.routes])
-API = Api("Jiesu intake 一号响应", router, (*COMMANDS, *privacy.COMMANDS, *knowing.COMMANDS), owners)
+router.routes.extend([*attaching.router.routes, *privacy.router.routes, *knowing.router.routes, *open311.router.routes])
+COMMANDS = [command for part in (commands, following, attaching, privacy, knowing) for command in part.COMMANDS]
+API = Api("Jiesu intake 一号响应", router, COMMANDS, owners)

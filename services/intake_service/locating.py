@@ -31,12 +31,11 @@ def locate(location: LocationBody | None, atlas: Atlas) -> Place:
             ("POINT", [Mention([code]) for code in around]),
         ]
     )
-    chain = found.chain
-    district = chain.get(Level.DISTRICT)
+    district, lies_in = found.chain.get(Level.DISTRICT), _districts(around, atlas)
     return Place(
         district=district or location.district,
-        township=chain.get(Level.TOWN) or location.township,
-        community=chain.get(Level.COMMUNITY),
+        township=found.chain.get(Level.TOWN) or location.township,
+        community=found.chain.get(Level.COMMUNITY),
         address=location.address,
         site=location.site,
         longitude=None if location.longitude is None else f"{location.longitude:.6f}",
@@ -44,7 +43,7 @@ def locate(location: LocationBody | None, atlas: Atlas) -> Place:
         datum=None if location.longitude is None else location.datum or Datum.WGS84,
         found_by=found.source or None,
         outside_city=True if location.longitude is not None and atlas.ground and not around else None,
-        point_district=around[0] if around and district not in around else None,
+        point_district=min(lies_in) if lies_in and district not in lies_in else None,
     )
 
 
@@ -59,6 +58,10 @@ def named_place(place: Place, atlas: Atlas) -> dict[str, Any]:
 def _with_name(code: Any, atlas: Atlas) -> dict[str, str] | None:
     division = atlas.divisions.get(code)
     return {"code": division.code, "name": division.name} if division else None
+
+
+def _districts(codes: list[str], atlas: Atlas) -> set[str]:
+    return {chain[Level.DISTRICT] for chain in map(atlas.names.chain, codes) if Level.DISTRICT in chain}
 
 
 def _named(text: str | None, atlas: Atlas) -> list[Mention]:

@@ -33,6 +33,19 @@ def ending(event_type: str, data: Mapping[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+def state_text(state: str) -> dict[str, str]:
+    """Where an appeal stands."""
+    return _both(f"state.{state}")
+
+
+def step_text(event: str, data: Mapping[str, Any]) -> dict[str, str] | None:
+    """What happened; None for what is not the resident's business."""
+    name = f"step.{event}"
+    if name not in notice_texts() or data.get("recipient") == "HOTLINE":
+        return None
+    return _both(name, unit=data.get("lead_unit_name") or "", due=str(data.get("due_at") or "")[:16].replace("T", " "))
+
+
 def _both(name: str, **values: str) -> dict[str, str]:
     texts = notice_texts()[name]
     return {language: texts[language].format(**values) for language in ("zh", "en")}

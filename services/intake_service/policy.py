@@ -35,14 +35,41 @@ class FollowPolicy:
 
     version: str
     most_supplements: int
+    most_messages: int
     urge_every: timedelta
+    most_evaluations: int
+    evaluate_within: timedelta
+    wrong_codes: int
+    wrong_codes_within: timedelta
+
+
+@dataclass(frozen=True)
+class AttachmentPolicy:
+    """attachments.toml. `types`: kind and media type by the ending that a content stands for."""
+
+    version: str
+    most_each: int
+    most_pixels: int
+    longest_name: int
+    most_bytes: Mapping[str, int]
+    types: Mapping[str, tuple[str, str]]
+
+
+@cache
+def attachment_policy() -> AttachmentPolicy:
+    """What may be attached."""
+    table = _read("attachments.toml")
+    kinds = table.pop("kinds")
+    types = {end: (kind, media) for kind, one in kinds.items() for end, media in one["types"].items()}
+    return AttachmentPolicy(**table, most_bytes={kind: one["most_bytes"] for kind, one in kinds.items()}, types=types)
 
 
 @cache
 def follow_policy() -> FollowPolicy:
     """What the appellant may do while an appeal is open."""
     table = _read("follow.toml")
-    return FollowPolicy(**(table | {"urge_every": _DURATION.validate_python(table["urge_every"])}))
+    durations = ("urge_every", "evaluate_within", "wrong_codes_within")
+    return FollowPolicy(**(table | {name: _DURATION.validate_python(table[name]) for name in durations}))
 
 
 @cache

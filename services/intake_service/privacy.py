@@ -9,7 +9,8 @@ from pydantic import Field
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
-from services.intake_service.appeal import APPEAL, Reveal
+from services.intake_service.along_the_way import Reveal
+from services.intake_service.appeal import APPEAL
 from services.intake_service.finding import opened_facts
 from services.intake_service.person import PERSON, Take
 from services.intake_service.reading import case_row, ownership, restricted

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping, or_, select, true
+from sqlalchemy import RowMapping, false, or_, select, true
 from sqlalchemy.sql import Select
 
-from services.intake_service.appeal import APPEAL, Appeal
+from services.intake_service.appeal import APPEAL
 from services.intake_service.contact import masked_name, masked_phone
-from services.intake_service.notices import advice, ending
 from services.intake_service.reference import SEPARATOR
+from services.intake_service.state import Appeal
 from services.intake_service.views import CASES, PERSONS, STORY
 from shared.contracts.envelope import rfc3339
 from shared.contracts.outward import shown
@@ -23,9 +23,13 @@ from shared.eventlog.sealing import Opens, sealed_refs, unseal_data
 from shared.web.identity import Ownership, Principal, Reach, Scope
 
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
+ADDED, SCANNED = ATTACHMENT_EVENTS = (
+    "cn.gov.appeals.intake.attachment-added.v1",
+    "cn.gov.appeals.intake.attachment-scanned.v1",
+)
 PLAIN = (
     *("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency"),
-    *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "cluster", "version"),
+    *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "cluster", "appellant_type", "version"),
 )
 RESTRICTED = "[restricted]"
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
@@ -33,7 +37,7 @@ TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
 
 def ownership(row: RowMapping) -> Ownership:
     """Whose case this is."""
-    units = frozenset(unit for unit in (row["lead_unit"],) if unit)
+    units = frozenset([*split(row["participants"]), *filter(None, [row["lead_unit"]])])
     return Ownership(units, row["cc_district"] or row["district"], row["client"])
 
 
@@ -72,41 +76,55 @@ def summary(row: RowMapping) -> dict[str, Any]:
     """A case as lists show it: codes and times, nothing personal."""
     item: dict[str, Any] = {name: row[name] for name in PLAIN}
     item |= {name: row[name] and rfc3339(row[name]) for name in TIMES}
-    item |= {"category_path": _split(row["category"]), "tags": _split(row["tags"]), "alerts": _split(row["alerts"])}
-    return item | _counts(row)
+    item |= {"category_path": split(row["category"]), "tags": split(row["tags"]), "alerts": split(row["alerts"])}
+    return item | counts_of(row)
 
 
-def _counts(row: RowMapping) -> dict[str, int]:
-    counts = {"round": row["routing_round"], "supplements": row["supplements"], "urges": row["urges"]}
+def counts_of(row: RowMapping) -> dict[str, int]:
+    counts = {"round": row["routing_round"]} | {name: row[name] for name in ("supplements", "urges", "attachments")}
     return {name: count or 0 for name, count in counts.items()}
 
 
 async def whole_case(running: Running, row: RowMapping, principal: Principal) -> dict[str, Any]:
     """The case with its texts and its story, as this caller may see it."""
-    story = await _story(running, row["appeal_id"])
-    opener: Opens = running.keyring
-    if await restricted(running, row["person"]):
-        opener = Closed()
-    await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
-    opened = [_opened(opener, event) for event in story]
+    opened = await opened_story(running, row)
     facts: dict[str, Any] = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
     item = summary(row)
     item |= {name: facts.get(name) for name in ("title", "content", "source_ref", "relates_to")}
     item |= {"location": facts.get("place") or None, "appellant": _appellant(facts.get("appellant"), row, principal)}
     item |= {"assessment": orjson.loads(row["assessment"]) if row["assessment"] else None}
+    item |= {"attachments": listed_attachments(opened)}
     return item | {"timeline": [_told(event) for event in opened]}
 
 
-async def tracked(running: Running, row: RowMapping) -> dict[str, Any]:
-    """What whoever holds the tracking code may see: where it stands, why, and what was said to them and by them."""
-    seen: dict[str, Any] = {name: row[name] for name in ("ticket_no", "kind", "state", "lead_unit_name", "version")}
-    seen |= {name: row[name] and rfc3339(row[name]) for name in TIMES} | _counts(row)
-    story = [event for event in await _story(running, row["appeal_id"]) if event["service"] == "intake"]
+async def opened_story(running: Running, row: RowMapping) -> list[dict[str, Any]]:
+    """Every event of a case in order, its texts open unless the person's data is restricted or erased."""
+    story = await _story(running, row["appeal_id"])
+    opener: Opens = Closed() if await restricted(running, row["person"]) else running.keyring
     await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
-    opened = [_opened(running.keyring, event) for event in story]
-    seen["notice"] = next((told for one in opened if (told := ending(one["type"], one["data"]))), None)
-    seen["advice"] = [advice(call) for call in ("119", "110", "120", "122") if call in _split(row["alerts"])]
-    return seen
+    return [_opened(opener, event) for event in story]
+
+
+def listed_attachments(story: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The files that an opened story tells of. Where a photo says it was taken is offered, not used."""
+    keep = ("number", "kind", "media_type", "bytes", "name", "sha256", "scan")
+    return [
+        {name: one.get(name) for name in keep}
+        | {"position": {name: one[name] for name in ("longitude", "latitude")} if one.get("longitude") else None}
+        for one in _attachments(story)
+    ]
+
+
+async def attachments_of(running: Running, appeal_id: str) -> list[dict[str, Any]]:
+    """The files of an appeal, as the log has them, with what the scanner has said since."""
+    story = [event for event in await _story(running, appeal_id) if event["type"] in ATTACHMENT_EVENTS]
+    return _attachments(story)
+
+
+def _attachments(story: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    verdicts = {event["data"]["number"]: event["data"]["verdict"] for event in story if event["type"] == SCANNED}
+    added = [event["data"] for event in story if event["type"] == ADDED]
+    return [{**one, "scan": verdicts.get(one["number"], one["scan"])} for one in added]
 
 
 async def _story(running: Running, appeal_id: str) -> list[dict[str, Any]]:
@@ -156,8 +174,13 @@ def _appellant(facts: dict[str, Any] | None, row: RowMapping, principal: Princip
     return shown | {"name": masked_name(facts.get("name")), "phone": masked_phone(facts.get("phone"))}
 
 
-def _split(joined: str | None) -> list[str]:
+def split(joined: str | None) -> list[str]:
     return joined.split(SEPARATOR) if joined else []
+
+
+def has(column: Any, one: str) -> Any:
+    """As SQL: whether one is among what a column joins."""
+    return (SEPARATOR + column + SEPARATOR).contains(f"{SEPARATOR}{one}{SEPARATOR}", autoescape=True)
 
 
 def in_reach(principal: Principal) -> Any:
@@ -169,7 +192,8 @@ def in_reach(principal: Principal) -> Any:
         case Reach.DISTRICT:
             return or_(CASES.c.cc_district.in_(mine), CASES.c.district.in_(mine), CASES.c.lead_unit.in_(mine))
         case Reach.UNIT:
-            return CASES.c.lead_unit.in_([principal.unit_id] if principal.unit_id else [])
+            unit = principal.unit_id
+            return or_(CASES.c.lead_unit == unit, has(CASES.c.participants, unit)) if unit else false()
         case Reach.OWN:
             return CASES.c.client == principal.sub
 

@@ -1,8 +1,16 @@
 """Intake, put together: 一号响应, one number for everything."""
 
+from services.intake_service.attaching import remove_files, scan_again
 from services.intake_service.privacy import shred
 from services.intake_service.reactions import DEADLINES, REACTIONS
 from services.intake_service.views import VIEWS
 from shared.engine.runtime import Service
 
-SERVICE = Service("intake", REACTIONS, VIEWS, DEADLINES, decides_on=("cases",), effects={"shred": shred})
+SERVICE = Service(
+    "intake",
+    REACTIONS,
+    VIEWS,
+    DEADLINES,
+    decides_on=("cases",),
+    effects={"shred": shred, "remove-files": remove_files, "scan": scan_again},
+)

@@ -53,6 +53,11 @@ CASES = Table(
     Column("cluster", Text),
     Column("supplements", Integer),
     Column("urges", Integer),
+    Column("participants", Text),
+    Column("appellant_type", Text),
+    Column("malicious", Boolean),
+    Column("attachments", Integer),
+    Column("ended_at", DateTime(timezone=True)),
     Column("assessment", Text),
     Column("version", Integer),
     Column("intake_state", Text),
@@ -90,7 +95,7 @@ PERSONS = Table(
 class Cases(KeyedView):
     """One row an appeal."""
 
-    VERSION = 2
+    VERSION = 3
     table = CASES
     sources = ALL_SERVICES
     indexes = (
@@ -100,6 +105,7 @@ class Cases(KeyedView):
         "state, updated_at",
         "updated_at, appeal_id",
         "cluster",
+        "USING btree (participants) WHERE participants IS NOT NULL",
     )
 
     def key(self, event: Envelope) -> str | None:
@@ -184,6 +190,7 @@ def _registered(row: dict[str, Any], event: Envelope) -> None:
         category=SEPARATOR.join(data.get("category_path", ())) or None,
         tags=SEPARATOR.join(data.get("tags", ())) or None,
         person=appellant["ref"],
+        appellant_type=appellant["type"],
         identity_hidden=appellant["confidential"] or appellant["anonymous"] or data["kind"] == "REPORT",
         raised_at=datetime.fromisoformat(data["raised_at"]),
         registered_at=event.time,
@@ -198,7 +205,10 @@ Fold = Callable[[dict[str, Any], Envelope], None]
 def _intake(state: CaseState) -> Fold:
     def fold(row: dict[str, Any], event: Envelope) -> None:
         row.update(
-            intake_state=state.value, version=event.version, merged_into=event.data.get("into", row["merged_into"])
+            intake_state=state.value,
+            version=event.version,
+            merged_into=event.data.get("into", row["merged_into"]),
+            ended_at=event.time,
         )
 
     return fold
@@ -212,6 +222,19 @@ def _alert(row: dict[str, Any], event: Envelope) -> None:
 
 def _tagged(row: dict[str, Any], event: Envelope) -> None:
     row.update(version=event.version, tags=SEPARATOR.join(event.data["tags"]) or None)
+
+
+def _invited(row: dict[str, Any], event: Envelope) -> None:
+    known = row["participants"].split(SEPARATOR) if row["participants"] else []
+    row.update(version=event.version, participants=SEPARATOR.join([*known, event.data["unit_id"]]))
+
+
+def _flagged(row: dict[str, Any], event: Envelope) -> None:
+    row.update(version=event.version, malicious=True)
+
+
+def _happened(row: dict[str, Any], event: Envelope) -> None:
+    row["version"] = event.version
 
 
 def _noted(column: str, name: str) -> Fold:
@@ -279,6 +302,14 @@ _FOLDS: dict[str, Fold] = {
         "intake.appeal-linked": _noted("cluster", "cluster"),
         "intake.appeal-supplemented": _noted("supplements", "number"),
         "intake.appeal-urged": _noted("urges", "number"),
+        "intake.attachment-added": _noted("attachments", "number"),
+        "intake.attachment-scanned": _happened,
+        "intake.appellant-wrote": _happened,
+        "intake.appeal-evaluated": _happened,
+        "intake.participant-invited": _invited,
+        "intake.participant-contributed": _happened,
+        "intake.malicious-use-flagged": _flagged,
+        "intake.appellant-revealed": _happened,
         "intake.appeal-closed": _intake(CaseState.CLOSED),
         "routing.order-dispatched": _dispatched,
         "routing.order-signed": _routing(CaseState.SIGNED),

@@ -63,6 +63,14 @@ class FeedbackGiven(_Feedback):
     round: int
 
 
+class MessagePosted(_Feedback):
+    """The unit writes to the appellant. What the appellant writes is intake's AppellantWrote."""
+
+    text: Personal
+    number: int
+    round: int
+
+
 class CallbackScheduled(_Feedback):
     """The hotline will ask the resident. Art 23: at the limit; earlier when both results are in."""
 

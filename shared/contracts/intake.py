@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Measure, Route, Urgency
+from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Measure, Route, Satisfaction, Urgency
 from shared.contracts.envelope import Instant, Payload, Personal, ServiceName
 
 
@@ -152,6 +152,71 @@ class AppealLinked(_Intake):
 
     cluster: str
     reason: Personal | None = None
+
+
+class AttachmentAdded(_Intake):
+    """A file belongs to the appeal. `sha256` is that of the sealed object, as it is stored; `sent_sha256` that of
+    the file as it came. `longitude` and `latitude` are what the photo said of where it was taken (WGS-84); the stored
+    file does not say it any more.
+    """
+
+    number: int
+    kind: Literal["PHOTO", "VOICE", "VIDEO", "DOCUMENT"]
+    media_type: str
+    ending: str
+    bytes: int
+    object: str
+    sha256: str
+    scan: Literal["CLEAN", "PENDING", "UNSCANNED"]
+    sent_sha256: Personal
+    name: Personal | None = None
+    longitude: Personal | None = None
+    latitude: Personal | None = None
+
+
+class AttachmentScanned(_Intake):
+    """The scanner, away when the file came, has looked at it. An infected file is shown to nobody."""
+
+    number: int
+    verdict: Literal["CLEAN", "INFECTED"]
+
+
+class AppellantWrote(_Intake):
+    """The appellant wrote to whoever is dealing with the appeal."""
+
+    text: Personal
+    number: int
+
+
+class AppealEvaluated(_Intake):
+    """评价: the appellant says how it went. Regulation Art 8. A later one replaces an earlier one, and both stand."""
+
+    number: int
+    resolved: bool | None = None
+    satisfaction: Satisfaction
+    process_satisfaction: Satisfaction | None = None
+    comment: Personal | None = None
+
+
+class ParticipantInvited(_Intake):
+    """群团组织 and others who help: they may read the appeal and contribute to it, and are not scored. Art 6."""
+
+    unit_id: str
+    reason: Personal | None = None
+
+
+class ParticipantContributed(_Intake):
+    """What a participant did or says."""
+
+    unit_id: str
+    text: Personal
+    number: int
+
+
+class MaliciousUseFlagged(_Intake):
+    """A supervisor thinks that this use of the line was malicious. Art 9, 37: it never blocks anybody."""
+
+    evidence: Personal
 
 
 class AppellantRevealed(_Intake):

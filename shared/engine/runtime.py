@@ -23,8 +23,10 @@ from shared.engine.execute import Executor
 from shared.engine.forgetting import forgetting
 from shared.engine.gauges import watch
 from shared.engine.ids import Ids, SystemIds
+from shared.engine.objects import Objects, objects_of
 from shared.engine.projections import Projection, View
 from shared.engine.reacting import Reacting, Reactions
+from shared.engine.scanning import ClamAV, Scanner
 from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
 from shared.engine.webhooks import WEBHOOKS_KEY
@@ -93,6 +95,8 @@ class Running:
     bus: Bus
     near: Bus
     projections: Sequence[Projection]
+    objects: Objects
+    scanner: Scanner | None
     stopped: dict[str, str] = field(default_factory=dict)
     draining: bool = False
 
@@ -235,6 +239,8 @@ async def running_city(
             pool = next(iter(pools.values()))
             await clock.agree_with(lambda: pool.fetchval("SELECT clock_timestamp()"))
         bus_of = await stack.enter_async_context(buses(settings, database_url, logs, bells, Role.API in roles))
+        objects = await stack.enter_async_context(objects_of(settings))
+        scanner = ClamAV(settings.clamav) if settings.clamav else None
         city: dict[str, Running] = {}
         for service in services:
             name, pool = service.name, pools[service.name]
@@ -259,6 +265,8 @@ async def running_city(
                 bus,
                 near,
                 projections,
+                objects,
+                scanner,
             )
         await _start(city, stack, roles)
         yield city

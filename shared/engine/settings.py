@@ -48,6 +48,12 @@ class Settings(BaseSettings):
     webhook_networks: Annotated[str, Field(description="CIDRs, comma separated, that webhooks may call inside")] = ""
     stream_limit: Annotated[int, Field(ge=1, le=10_000, description="event streams open at once per process")] = 200
     stream_limit_each: Annotated[int, Field(ge=1, le=10_000, description="of these, by one account")] = 20
+    objects: Annotated[str | None, Field(description="folder, or s3://bucket/prefix; unset: HOME/objects")] = None
+    s3_endpoint: Annotated[str | None, Field(description="URL of an S3-compatible store")] = None
+    s3_region: Annotated[str, Field(description="its region")] = "us-east-1"
+    s3_access_key: Annotated[str | None, Field(description="its access key")] = None
+    s3_secret_key_file: Annotated[FilePath | None, Field(description="its secret key")] = None
+    clamav: Annotated[str | None, Field(pattern=r"^\S+:\d+$", description="host:port of clamd; unset: no scan")] = None
     otlp_endpoint: Annotated[str | None, Field(description="URL of an OpenTelemetry collector; unset: none")] = None
 
     @model_validator(mode="after")

@@ -104,29 +104,27 @@ class Gazetteer:
         return found
 
     def place(self, evidence: Evidence) -> Found:
-        """The place that all this is about. One source after the other is taken in until a town is settled."""
-        coarse = NOWHERE
+        """The place that all this is about. Each further source may make it finer, none may move it."""
+        best = NOWHERE
         for upto in range(1, len(evidence) + 1):
-            found = self._agreed(evidence[:upto])
-            if Level.TOWN in found:
-                return Found(found, evidence[upto - 1][0])
-            if found and not coarse.chain:
-                coarse = Found(found, evidence[upto - 1][0])
-        return coarse
+            chain = self._agreed(evidence[:upto])
+            if len(chain) > len(best.chain) and best.chain.items() <= chain.items():
+                best = Found(chain, evidence[upto - 1][0])
+        return best
 
     def _agreed(self, evidence: Evidence) -> dict[Level, str]:
         """The chain of the place that explains most; of several that explain as much, what they have in common."""
         named = {code for _, mentions in evidence for mention in mentions for code in mention}
         explains = {code: self._explained(code, evidence) for code in named}
         most = max(explains.values(), default=())
-        chains = [set(self._chain(code).items()) for code in named if explains[code] == most]
+        chains = [set(self.chain(code).items()) for code in named if explains[code] == most]
         return dict(set.intersection(*chains)) if chains else {}
 
     def _explained(self, code: str, evidence: Evidence) -> tuple[int, ...]:
-        chain = set(self._chain(code).values())
+        chain = set(self.chain(code).values())
         return tuple(sum(not chain.isdisjoint(mention) for mention in mentions) for _, mentions in evidence)
 
-    def _chain(self, code: str) -> dict[Level, str]:
+    def chain(self, code: str) -> dict[Level, str]:
         """The place and what it lies in."""
         chain: dict[Level, str] = {}
         division = self._divisions.get(code)

@@ -29,8 +29,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     """The raw body. Raises UNSUPPORTED_MEDIA_TYPE or BODY_TOO_LARGE."""
     if not _MEDIA_TYPE.match(request.headers.get("content-type", "")):
         raise Problem("UNSUPPORTED_MEDIA_TYPE")
-    if request.headers.get("content-encoding", "identity") != "identity":
-        raise Problem("UNSUPPORTED_MEDIA_TYPE", "send the body without Content-Encoding")
+    unencoded(request)
     announced = request.headers.get("content-length", "0")
     if not announced.isdigit() or int(announced) > limit:
         raise Problem("BODY_TOO_LARGE", f"at most {limit} bytes", headers={"Connection": "close"})
@@ -40,6 +39,12 @@ async def read_body(request: Request, limit: int) -> bytes:
         if len(body) > limit:
             raise Problem("BODY_TOO_LARGE", f"at most {limit} bytes", headers={"Connection": "close"})
     return bytes(body)
+
+
+def unencoded(request: Request) -> None:
+    """Raises UNSUPPORTED_MEDIA_TYPE for a body that was compressed on the way."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise Problem("UNSUPPORTED_MEDIA_TYPE", "send the body without Content-Encoding")
 
 
 def parse_body(raw: bytes, model: type[M]) -> M:

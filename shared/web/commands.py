@@ -7,7 +7,8 @@ preconditions, idempotency, waiting for neighbours, committing and answering are
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -26,10 +27,18 @@ from shared.engine.runtime import ANSWERS_KEY, Running
 from shared.eventlog.log import Appended, Claim, KeyTaken, WrongVersion
 from shared.web.bodies import fingerprint, parse_body, read_body
 from shared.web.identity import ANYBODY, Ownership, Principal, Scope, Tokens, identify
-from shared.web.preconditions import POSITION, REPLAYED, etag, position_header, preconditions, wait_for_position
+from shared.web.preconditions import (
+    POSITION,
+    REPLAYED,
+    Preconditions,
+    etag,
+    position_header,
+    preconditions,
+    wait_for_position,
+)
 from shared.web.problems import Problem, problem_of, problem_response
 
-B = TypeVar("B", bound=BaseModel)
+B = TypeVar("B")
 
 
 class Answer(BaseModel):
@@ -71,14 +80,17 @@ class Plan:
     """What a call comes to: an intention, how to answer, and `only_once`: a further key that no other request may hold.
 
     `only_once` is (client, key, code): the same request again is answered again, another one is refused with the code.
+    `discard` undoes what was prepared outside the log, when the intention comes to nothing.
     """
 
     intention: Intention[Any]
     answer: Callable[[Decision[Any]], dict[str, Any]]
     only_once: tuple[str, str, str] | None = None
+    discard: Callable[[], Awaitable[None]] | None = None
 
 
 Handle = Callable[[Call[Any]], Awaitable[Plan]]
+REFUSALS = (Refused, NotYours, WrongVersion, KeyTaken)
 
 
 @dataclass(frozen=True)
@@ -95,6 +107,11 @@ class CommandRoute:
     method: str = "POST"
     answer: type[BaseModel] = Answer
     _in_progress: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        """What the body may come as."""
+        return ("application/json",)
 
     def route(self, running: Running, tokens: Tokens) -> Route:
         """The Starlette route, bound to a running service."""
@@ -114,14 +131,15 @@ class CommandRoute:
         principal = ANYBODY if self.scope is Scope.PUBLIC else identify(request, self.scope, tokens)
         asked = preconditions(request)
         await wait_for_position(request, running)
-        raw = await self._read(request, running)
-        body = parse_body(raw or b"{}", self.body)
         subject = request.path_params.get(self.subject, "")
-        same = partial(fingerprint, request, raw)
-        call = Call(running, principal, self.scope, subject, body, running.clock.now(), request.headers, same)
+        async with self.read(request, running) as (body, same):
+            call = Call(running, principal, self.scope, subject, body, running.clock.now(), request.headers, same)
+            return await self._idempotently(call, asked)
+
+    async def _idempotently(self, call: Call[Any], asked: Preconditions) -> Response:
         if asked.key is None:
             return await self._commit(call, asked.expected_version, None)
-        client = f"public:{subject}" if self.scope is Scope.PUBLIC else principal.sub
+        client = f"public:{call.subject}" if self.scope is Scope.PUBLIC else call.principal.sub
         held = (client, asked.key)
         if held in self._in_progress:
             raise Problem("REQUEST_IN_PROGRESS")
@@ -132,7 +150,13 @@ class CommandRoute:
         finally:
             self._in_progress.discard(held)
 
-    async def _read(self, request: Request, running: Running) -> bytes:
+    @asynccontextmanager
+    async def read(self, request: Request, running: Running) -> AsyncIterator[tuple[Any, Callable[[], bytes]]]:
+        """The body, and what makes a request with it the same request."""
+        raw = await self._raw(request, running)
+        yield parse_body(raw or b"{}", self.body), partial(fingerprint, request, raw)
+
+    async def _raw(self, request: Request, running: Running) -> bytes:
         needs_no_body = not any(field.is_required() for field in self.body.model_fields.values())
         brings_none = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
         if needs_no_body and brings_none:
@@ -144,10 +168,11 @@ class CommandRoute:
         marks = [mark] if mark else []
         try:
             return await self._once(call, expected, marks)
-        except (Refused, NotYours, WrongVersion, KeyTaken) as refusal:
-            stranger = isinstance(refusal, NotYours) and self.scope is Scope.PUBLIC  # e.g. a wrong tracking code
+        except REFUSALS as refusal:
+            if isinstance(refusal, NotYours) and self.scope is Scope.PUBLIC:
+                raise  # a wrong tracking code: nothing that is still on its way makes it right
             held = marks if isinstance(refusal, KeyTaken) else marks[: 1 if mark else 0]
-            if not stranger and (earlier := await _earlier_answer(call.running, held)) is not None:
+            if (earlier := await _earlier_answer(call.running, held)) is not None:
                 return earlier
             if isinstance(refusal, KeyTaken) or not call.subject:
                 raise
@@ -162,7 +187,12 @@ class CommandRoute:
             client, key, code = plan.only_once
             marks.append(_Mark(client, key, call.fingerprint(), code))
         intention = plan.intention if expected is None else replace(plan.intention, expected_version=expected)
-        decision = await call.running.executor.execute(intention, _claims(call.running, plan, marks, self.status))
+        try:
+            decision = await call.running.executor.execute(intention, _claims(call.running, plan, marks, self.status))
+        except REFUSALS:
+            if plan.discard:
+                await plan.discard()
+            raise
         body = orjson.dumps(plan.answer(decision))
         return _response(call.running, self.status, body, decision.version, decision.appended)
 

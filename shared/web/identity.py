@@ -53,6 +53,7 @@ class Scope(StrEnum):
     REVEAL = "appellants:reveal"
     KEEP_PERSONS = "appellants:keep"
     KEEP_KNOWLEDGE = "knowledge:keep"
+    CONTRIBUTE = "appeal:contribute"
 
 
 class Reach(StrEnum):
@@ -74,6 +75,8 @@ _HANDLER = {
     Scope.READ_REFERENCE: Reach.ALL,
     Scope.READ_SCORES: Reach.ALL,
 }
+
+_PARTICIPANT = {Scope.READ: Reach.UNIT, Scope.CONTRIBUTE: Reach.UNIT, Scope.READ_REFERENCE: Reach.ALL}
 
 PERMISSIONS: dict[str, dict[Scope, Reach]] = {
     "AGENT": _HOTLINE_READ | _FOR_THE_APPELLANT,
@@ -104,8 +107,8 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
     "STREET_HANDLER": _HANDLER,
     "DEPARTMENT_HANDLER": _HANDLER,
     "ENTERPRISE_HANDLER": _HANDLER,
-    "COMMUNITY_ASSISTANT": {Scope.READ: Reach.UNIT, Scope.READ_REFERENCE: Reach.ALL},
-    "MASS_ORG_PARTICIPANT": {Scope.READ: Reach.UNIT, Scope.READ_REFERENCE: Reach.ALL},
+    "COMMUNITY_ASSISTANT": _PARTICIPANT,
+    "MASS_ORG_PARTICIPANT": _PARTICIPANT,
     "AUDITOR": _HOTLINE_READ | {Scope.SUBSCRIBE: Reach.ALL},
     "ANALYST": {Scope.READ_REFERENCE: Reach.ALL, Scope.READ_SCORES: Reach.ALL},
     "INTEGRATOR": {

@@ -70,7 +70,7 @@ def _operation(command: CommandRoute) -> dict[str, Any]:
         "parameters": parameters,
         "requestBody": {
             "required": any(field.is_required() for field in command.body.model_fields.values()),
-            "content": {"application/json": {"schema": body}},
+            "content": {media_type: {"schema": body} for media_type in command.media_types},
         },
         "responses": {
             str(command.status): {

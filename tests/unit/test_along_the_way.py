@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.intake_service.appeal import APPEAL, Appeal, Link, RaiseAlert, Register, Supplement, Tag, Urge
+from services.intake_service.along_the_way import Link, RaiseAlert, Supplement, Tag, Urge
+from services.intake_service.appeal import APPEAL, Register
+from services.intake_service.state import Appeal
 from shared.contracts.codes import ENDED, CaseState
 from shared.contracts.intake import (
     Alert,

@@ -78,7 +78,7 @@ def numbered(service: str, *events: tuple[str, dict[str, Any]]) -> list[Envelope
 
 
 def intake(*ends: tuple[str, dict[str, Any]], urgency: str | None = "GENERAL") -> list[Envelope]:
-    appellant = {"ref": "p1", "confidential": False, "anonymous": False}
+    appellant = {"ref": "p1", "type": "PERSON", "confidential": False, "anonymous": False}
     facts: dict[str, Any] = {"kind": "HELP", "raised_at": AT.isoformat(), "place": {}, "appellant": appellant}
     return numbered("intake", ("appeal-registered", facts | {"urgency": urgency}), *ends)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.intake_service.registration import AppealBody, facts_of, hash_of, new_tracking_code
-from shared.contracts.codes import Channel, Datum, Kind
+from shared.contracts.codes import Channel, Kind
 from shared.contracts.intake import (
     AppealRegistered,
     Place,
@@ -73,15 +73,6 @@ def test_what_an_appeal_says_is_sealed_under_the_key_it_was_given() -> None:
 
 def test_without_a_time_of_its_own_an_appeal_was_raised_now() -> None:
     assert facts().raised_at == AT
-
-
-def test_coordinates_are_texts_of_six_places_with_a_datum() -> None:
-    place = facts(location={"longitude": 116.4074, "latitude": 39.9}).place
-    assert (place.longitude, place.latitude, place.datum) == ("116.407400", "39.900000", Datum.WGS84)
-
-
-def test_a_place_without_coordinates_has_no_datum() -> None:
-    assert facts(location={"district": "东城区", "datum": Datum.GCJ02}).place == Place(district="东城区")
 
 
 def test_a_tracking_code_is_recognised_however_it_is_typed() -> None:

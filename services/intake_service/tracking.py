@@ -1,0 +1,65 @@
+"""What whoever holds the tracking code sees: where the appeal stands, what was done, and what was said to and by them.
+
+In Chinese and English side by side; nothing that is meant for the hotline or the unit alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping
+
+from services.intake_service.notices import advice, ending, state_text, step_text
+from services.intake_service.reading import TIMES, counts_of, listed_attachments, opened_story, split
+from shared.contracts.codes import Recipient
+from shared.contracts.envelope import rfc3339
+from shared.engine.runtime import Running
+
+WRITTEN_BY = {"intake.appellant-wrote": "APPELLANT", "feedback.message-posted": "UNIT"}
+Story = Sequence[Mapping[str, Any]]
+
+
+async def tracked(running: Running, row: RowMapping) -> dict[str, Any]:
+    """The resident's own view of a case."""
+    story = await opened_story(running, row)
+    seen: dict[str, Any] = {name: row[name] for name in ("ticket_no", "kind", "state", "lead_unit_name", "version")}
+    seen |= {name: row[name] and rfc3339(row[name]) for name in TIMES} | counts_of(row)
+    seen |= {"state_text": state_text(row["state"])}
+    seen["notice"] = next((told for one in story if (told := ending(one["type"], one["data"]))), None)
+    seen["advice"] = [advice(call) for call in ("119", "110", "120", "122") if call in split(row["alerts"])]
+    seen |= {"steps": _steps(story), "answers": _answers(story), "messages": _messages(story)}
+    return seen | {"attachments": listed_attachments(story), "evaluation": _evaluation(story)}
+
+
+def _steps(story: Story) -> list[dict[str, Any]]:
+    """What happened, as far as it is the resident's business."""
+    told = ((one, step_text(_name(one), one["data"])) for one in story)
+    return [{"time": rfc3339(one["time"]), **text} for one, text in told if text]
+
+
+def _answers(story: Story) -> list[dict[str, Any]]:
+    """What the unit answered to the resident. What it told the hotline is not for them."""
+    given = (one for one in story if _name(one) == "feedback.feedback-given")
+    return [
+        {"time": rfc3339(one["time"]), **{name: one["data"].get(name) for name in ("kind", "text", "outcome")}}
+        for one in given
+        if one["data"]["recipient"] == Recipient.APPELLANT
+    ]
+
+
+def _messages(story: Story) -> list[dict[str, Any]]:
+    written = ((WRITTEN_BY.get(_name(one)), one) for one in story)
+    return [{"from": by, "time": rfc3339(one["time"]), "text": one["data"]["text"]} for by, one in written if by]
+
+
+def _evaluation(story: Story) -> dict[str, Any] | None:
+    """The last one counts."""
+    given = [one["data"] for one in story if _name(one) == "intake.appeal-evaluated"]
+    keep = ("resolved", "satisfaction", "process_satisfaction", "comment")
+    return {name: given[-1].get(name) for name in keep} if given else None
+
+
+def _name(event: Mapping[str, Any]) -> str:
+    """E.g. intake.appeal-registered"""
+    return ".".join(event["type"].split(".")[-3:-1])

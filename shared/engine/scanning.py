@@ -1,0 +1,54 @@
+"""Looks for malware in what residents send: ClamAV's daemon over TCP, if the setting names one (clamd(8), INSTREAM)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import IO, Protocol
+
+BLOCK = 1 << 17
+TIMEOUT_SECONDS = 60
+
+
+class ScannerAway(OSError):
+    """The scanner cannot be reached, or did not finish."""
+
+
+class Scanner(Protocol):
+    """Says whether a file is clean."""
+
+    async def is_clean(self, file: IO[bytes]) -> bool:
+        """Look at a file from its beginning. Raises ScannerAway."""
+        ...
+
+
+class ClamAV:
+    """clamd at host:port."""
+
+    def __init__(self, address: str) -> None:
+        self._host, _, self._port = address.rpartition(":")
+
+    async def is_clean(self, file: IO[bytes]) -> bool:
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                verdict = await self._asked(file)
+        except (OSError, EOFError, TimeoutError) as error:
+            raise ScannerAway(type(error).__name__) from None
+        if verdict.endswith(b" FOUND"):
+            return False
+        if not verdict.endswith(b": OK"):
+            raise ScannerAway("clamd could not scan it")
+        return True
+
+    async def _asked(self, file: IO[bytes]) -> bytes:
+        reader, writer = await asyncio.open_connection(self._host, int(self._port))
+        try:
+            writer.write(b"zINSTREAM\0")
+            file.seek(0)
+            while block := file.read(BLOCK):
+                writer.write(len(block).to_bytes(4, "big") + block)
+                await writer.drain()
+            writer.write(b"\0\0\0\0")
+            await writer.drain()
+            return (await reader.readuntil(b"\0")).rstrip(b"\0")
+        finally:
+            writer.close()

@@ -1,0 +1,119 @@
+"""Commands that bring a file: read piece by piece into a file without a name, hashed on the way, gone when answered."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from typing import IO, Any
+
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from shared.engine.runtime import Running
+from shared.web.bodies import unencoded
+from shared.web.commands import CommandRoute
+from shared.web.problems import Problem
+
+MULTIPART = "multipart/form-data"
+MOST_FIELDS = 10
+LONGEST_FIELD = 2048
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What came: the file, what its sender called it and said it was, and the other fields of the form."""
+
+    file: IO[bytes]
+    name: str | None
+    media_type: str
+    size: int
+    digest: bytes
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FileRoute(CommandRoute):
+    """A command whose body is a file of at most `most_bytes`: a form with `file` in it, or one of the `raw` types."""
+
+    most_bytes: Callable[[], int] = lambda: 0
+    raw: tuple[str, ...] = ()
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        return self.raw or (MULTIPART,)
+
+    @asynccontextmanager
+    async def read(self, request: Request, running: Running) -> AsyncIterator[tuple[Any, Callable[[], bytes]]]:
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        unencoded(request)
+        pieces = _limited(request, self.most_bytes())
+        if media_type not in self.media_types:
+            raise Problem("UNSUPPORTED_MEDIA_TYPE", f"send {', '.join(self.media_types)}")
+        if self.raw:
+            with tempfile.TemporaryFile() as file:
+                yield await self._taken(request, file, pieces, media_type)
+        else:
+            async with _form(request, pieces) as upload:
+                yield upload, partial(_fingerprint, request, upload.digest)
+
+    async def _taken(
+        self, request: Request, file: IO[bytes], pieces: AsyncIterator[bytes], media_type: str
+    ) -> tuple[Upload, Callable[[], bytes]]:
+        digest, size = sha256(), 0
+        async for piece in pieces:
+            digest.update(piece)
+            size += file.write(piece)
+        upload = Upload(file, None, media_type, size, digest.digest(), dict(request.query_params))
+        return upload, partial(_fingerprint, request, upload.digest)
+
+
+async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
+    too_large = Problem("BODY_TOO_LARGE", f"at most {most} bytes", headers={"Connection": "close"})
+    announced = request.headers.get("content-length", "0")
+    if not announced.isdigit() or int(announced) > most:
+        raise too_large
+    size = 0
+    async for piece in request.stream():
+        size += len(piece)
+        if size > most:
+            raise too_large
+        yield piece
+
+
+@asynccontextmanager
+async def _form(request: Request, pieces: AsyncIterator[bytes]) -> AsyncIterator[Upload]:
+    """RFC 7578: one part `file`, and a few short fields."""
+    parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD)  # type: ignore[arg-type]
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError):
+        raise Problem("BAD_REQUEST", "the form cannot be read") from None
+    try:
+        part = form.get("file")
+        if part is None or isinstance(part, str):
+            raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/file", "message": "the form has no file"}])
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+        digest, size = _digest(part.file)
+        yield Upload(part.file, part.filename, part.content_type or "", size, digest, fields)
+    finally:
+        await form.close()
+
+
+def _digest(file: IO[bytes]) -> tuple[bytes, int]:
+    digest, size = sha256(), 0
+    file.seek(0)
+    while block := file.read(BLOCK):
+        digest.update(block)
+        size += len(block)
+    return digest.digest(), size
+
+
+def _fingerprint(request: Request, digest: bytes) -> bytes:
+    """What makes an upload the same upload: method, path with its query, and the file."""
+    asked = f"{request.method} {request.scope['path']}?{request.url.query}\n"
+    return sha256(asked.encode() + digest).digest()
