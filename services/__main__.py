@@ -6,6 +6,7 @@ import random
 import sys
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -17,7 +18,7 @@ from rich.table import Table
 
 from services.addresses import addresses, everywhere
 from services.charting import WrongFacts, chart, read_facts
-from services.importing import Report, WrongMap, import_file, rows_of
+from services.importing import Report, WrongMap, bodies_of, import_file, read_map
 from services.operations import app as operations
 from services.screen import bar, run, screen
 from services.serving import CannotStart
@@ -91,20 +92,28 @@ def token(
 
 @app.command("import")
 def import_command(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV file, UTF-8, with a header")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help=".csv, .xlsx or .ndjson")],
     map_file: Annotated[Path | None, typer.Option("--map", help="TOML that says which column is what")] = None,
+    all_or_none: Annotated[bool, typer.Option("--all-or-none", help="register nothing if any row is refused")] = False,
     url: Annotated[str | None, typer.Option(help="the city [default: the one running here]")] = None,
 ) -> None:
     """Register every row of a file as an appeal; run it again to go on, rows on record are recognised."""
     settings = read_settings()
     with bar() as progress_bar:
-        task = progress_bar.add_task("importing", total=sum(1 for _ in rows_of(file, map_file)))
-        progress = partial(_note_import, progress_bar, task)
-        work = import_file(addresses(settings, url), _token_for(settings)("AGENT", None), file, map_file, progress)
+        task = progress_bar.add_task("importing", total=None)
+        work = import_file(
+            addresses(settings, url), _token_for(settings)("AGENT", None), file, read_map(map_file), all_or_none,
+            partial(_note_import, progress_bar, task), SHOWN_REFUSALS,
+        )  # fmt: skip
         report = run(work)
-    for number, reason in report.refused[:SHOWN_REFUSALS]:
-        screen.print(f"  row {number}: {escape(reason)}")
-    screen.print("  " + " · ".join(f"{name} {count}" for name, count in sorted(report.outcomes.items())))
+    for one in report.problems:
+        what = f"{one['code']} {one['message'] or ''}" + (" (registered all the same)" if one["warning"] else "")
+        screen.print(f"  row {one['row']}: {escape(what)}")
+    counts = ("registered", "already_there", "refused", "warned")
+    told = [f"{name.replace('_', ' ')} {getattr(report, name)}" for name in counts if getattr(report, name)]
+    screen.print("  " + (" · ".join(told) or "no rows"))
+    if report.state != "DONE":
+        raise CannotStart(report.reason or "some rows were refused, so none was registered")
     raise typer.Exit(1 if report.refused else 0)
 
 
@@ -138,7 +147,7 @@ def simulate_command(
     settings = read_settings()
     bodies = invented(lives, random.Random(seed))
     if from_file is not None:
-        bodies = [body for _, body in rows_of(from_file, None)][:lives]
+        bodies = list(islice(bodies_of(from_file), lives))
     with bar() as progress_bar:
         tasks: dict[str, TaskID] = {}
         progress = partial(_note_step, progress_bar, tasks)
@@ -151,7 +160,7 @@ def simulate_command(
 
 
 def _note_import(bar: Progress, task: TaskID, report: Report) -> None:
-    bar.update(task, completed=report.outcomes.total())
+    bar.update(task, completed=report.row, total=report.total or None)
 
 
 def _note_step(bar: Progress, tasks: dict[str, TaskID], what: str, done: int, total: int) -> None:

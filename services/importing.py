@@ -1,16 +1,14 @@
-"""Bulk intake from a CSV file, over HTTP like everybody else; a second run changes nothing.
+"""Bulk intake from a file: hands it to the city as it is, with a map that says which column is what, and watches.
 
-Each row becomes one registration whose `source_ref` is the row's own id, so that a row already on record is recognised.
-A mapping file (TOML) says which column is what; without one the usual column names are understood.
+A second run changes nothing: rows on record are recognised by their `source_ref`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
+import json
 import tomllib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,27 +16,19 @@ from typing import Any
 import aiohttp
 
 from services.addresses import Addresses
+from services.intake_service.importing import FORMS
+from services.intake_service.policy import import_policy
+from services.intake_service.rows import CSV, NDJSON, XLSX, RowMap, WrongFile, rows_of
 
-CONCURRENCY = 32
-ATTEMPTS = 5
-RETRY_SECONDS = 0.5
-RETRIED = frozenset({425, 429, 503})
-
-USUAL_COLUMNS = {
-    "content": ("content", "detail"),
-    "title": ("title",),
-    "raised_at": ("raised_at", "posted_at", "created_at"),
-    "source_ref": ("source_ref", "message_no", "appeal_id", "request_id"),
-    "appellant.name": ("appellant_name", "user_id"),
-    "appellant.phone": ("phone",),
-    "location.address": ("address",),
-}
-"""Field -> the columns it is taken from, the first one that the file has."""
-
+LOOK_SECONDS = 0.2
+PATIENCE_SECONDS = 60
+BLOCK = 1 << 20
+ENDINGS = {".csv": CSV, ".ndjson": NDJSON, ".jsonl": NDJSON, ".xlsx": XLSX}
+MEDIA_TYPES = {form: media_type for media_type, form in FORMS.items()}
 EXAMPLE_MAP = """
 # field = "column"; every field of POST /intake/v1/appeals can be named, inner ones with a dot
 [columns]
-content = "detail"
+content = "{category}: {detail}"   # a column, or a text with columns in it
 title = "title"
 raised_at = "posted_at"
 source_ref = "message_no"
@@ -51,119 +41,111 @@ channel = "IMPORT"
 
 
 class WrongMap(Exception):
-    """The mapping file cannot be used; the message says why."""
-
-
-@dataclass(frozen=True)
-class Mapping:
-    """Which column is what, and what every row has in common."""
-
-    columns: dict[str, str]
-    constants: dict[str, Any] = field(default_factory=lambda: {"kind": "COMPLAINT", "channel": "IMPORT"})
-
-    def body(self, row: dict[str, str]) -> dict[str, Any]:
-        """The registration that a row amounts to; empty cells are left out."""
-        body: dict[str, Any] = {"appellant": {}}
-        cells = {name: row.get(column, "") for name, column in self.columns.items()}
-        for name, value in (*self.constants.items(), *cells.items()):
-            if value != "":
-                _put(body, name.split("."), value)
-        return body
+    """The file or its map cannot be used; the message says why."""
 
 
 @dataclass
 class Report:
-    """What came of an import. `refused` has row number and reason, never the row's text."""
+    """How far an import is, as the city tells it, and the first rows that were refused or look wrong."""
 
-    outcomes: Counter[str] = field(default_factory=Counter)
-    refused: list[tuple[int, str]] = field(default_factory=list)
+    state: str = "RUNNING"
+    total: int = 0
+    row: int = 0
+    registered: int = 0
+    already_there: int = 0
+    refused: int = 0
+    warned: int = 0
+    reason: str | None = None
+    problems: list[dict[str, Any]] = field(default_factory=list)
 
 
-def read_map(file: Path | None, header: list[str]) -> Mapping:
-    """The mapping from a file, or the usual one for these columns. Raises WrongMap."""
+def read_map(file: Path | None) -> RowMap | None:
+    """The map from a TOML file. Raises WrongMap."""
     if file is None:
-        found = {name: next((c for c in usual if c in header), None) for name, usual in USUAL_COLUMNS.items()}
-        mapping = Mapping({name: column for name, column in found.items() if column})
-    else:
-        try:
-            table = tomllib.loads(file.read_text(encoding="utf-8"))
-            mapping = Mapping(dict(table["columns"]), dict(table.get("constants", {})))
-        except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
-            raise WrongMap(f"{file}: {error}; an example:\n{EXAMPLE_MAP}") from None
-    if missing := [column for column in mapping.columns.values() if column not in header]:
-        raise WrongMap(f"the file has no column {', '.join(missing)}; it has {', '.join(header)}")
-    if "content" not in mapping.columns:
-        raise WrongMap(f"no column gives `content`; name one with --map, for example:\n{EXAMPLE_MAP}")
-    return mapping
+        return None
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        return RowMap(dict(table["columns"]), dict(table.get("constants", {})))
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise WrongMap(f"{file}: {error}; an example:\n{EXAMPLE_MAP}") from None
 
 
-def rows_of(file: Path, map_file: Path | None) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Row number (the first data row is 1) and registration body of every row."""
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines)
+def bodies_of(file: Path) -> Iterator[dict[str, Any]]:
+    """The registrations that the rows of a file amount to; rows that amount to none are left out. Raises WrongMap."""
+    with file.open("rb") as opened:
         try:
-            mapping = read_map(map_file, list(reader.fieldnames or []))
-            for number, row in enumerate(reader, 1):
-                yield number, mapping.body(row)
-        except UnicodeDecodeError:
-            raise WrongMap(f"{file} is not UTF-8; convert it first, e.g. iconv -f GB18030 -t UTF-8") from None
+            for row in rows_of(opened, _form(file), None, None, import_policy()):
+                if row.problem is None:
+                    yield json.loads(row.body)
+        except WrongFile as error:
+            raise WrongMap(str(error)) from None
+
+
+def _form(file: Path) -> str:
+    if (form := ENDINGS.get(file.suffix.lower())) is None:
+        raise WrongMap(f"{file}: the name ends in {', '.join(ENDINGS)}")
+    return form
 
 
 async def import_file(
-    at: Addresses, token: str, file: Path, map_file: Path | None, progress: Callable[[Report], None]
-) -> Report:
-    """Register every row; `progress` is called after each. Ctrl-C is safe: run it again to go on."""
-    report, slots = Report(), asyncio.Semaphore(CONCURRENCY)
-    headers = {"Authorization": f"Bearer {token}"}
-    async with aiohttp.ClientSession(headers=headers) as http, asyncio.TaskGroup() as group:
-        for number, body in rows_of(file, map_file):
-            await slots.acquire()
-            group.create_task(_row(http, at("/intake/v1/appeals"), number, body, report, slots, progress))
-    return report
-
-
-async def _row(
-    http: aiohttp.ClientSession,
-    url: str,
-    number: int,
-    body: dict[str, Any],
-    report: Report,
-    slots: asyncio.Semaphore,
+    at: Addresses,
+    token: str,
+    file: Path,
+    mapping: RowMap | None,
+    all_or_none: bool,
     progress: Callable[[Report], None],
-) -> None:
-    try:
-        await _register(http, url, number, body, report)
-    finally:
-        slots.release()
-    progress(report)
+    shown: int,
+) -> Report:
+    """Upload a file and watch until it has been read. Ctrl-C ends the watching, not the import. Raises WrongMap."""
+    headers = {"Authorization": f"Bearer {token}"}
+    async with aiohttp.ClientSession(
+        headers=headers, timeout=aiohttp.ClientTimeout(sock_read=PATIENCE_SECONDS)
+    ) as http:
+        import_id = await _upload(http, at, file, mapping, all_or_none)
+        where = at(f"/intake/v1/imports/{import_id}")
+        report = await _watched(http, where, progress)
+        async with http.get(f"{where}/problems", params={"limit": str(shown)}) as answer:
+            report.problems = (await answer.json())["items"]
+        return report
 
 
-async def _register(http: aiohttp.ClientSession, url: str, number: int, body: dict[str, Any], report: Report) -> None:
-    for attempt in range(1, ATTEMPTS + 1):
+async def _upload(
+    http: aiohttp.ClientSession, at: Addresses, file: Path, mapping: RowMap | None, all_or_none: bool
+) -> str:
+    query = {"mode": "all" if all_or_none else "good"}
+    if mapping is not None:
+        query["map"] = json.dumps({"columns": mapping.columns, "constants": mapping.constants}, ensure_ascii=False)
+    headers = {"Content-Type": MEDIA_TYPES[_form(file)]}
+    async with http.post(at("/intake/v1/imports"), params=query, data=_blocks(file), headers=headers) as answer:
+        body = await answer.json(content_type=None)
+        if answer.status != 202:
+            told = "; ".join(f"{one['pointer']} {one['message']}" for one in body.get("errors", ()))
+            raise WrongMap(f"{file}: {told.strip() or body.get('detail')}; a map:\n{EXAMPLE_MAP}")
+        return str(body["import_id"])
+
+
+async def _blocks(file: Path) -> AsyncIterator[bytes]:
+    with file.open("rb") as opened:
+        while block := await asyncio.to_thread(opened.read, BLOCK):
+            yield block
+
+
+async def _watched(http: aiohttp.ClientSession, where: str, progress: Callable[[Report], None]) -> Report:
+    """Ask again until it has ended; a city that is away for a while is waited for."""
+    names = {name for name in Report.__dataclass_fields__ if name != "problems"}
+    failures = 0
+    while True:
         try:
-            async with http.post(url, json=body) as response:
-                answer = await response.json(content_type=None)
-                if response.status not in RETRIED:
-                    _note(report, number, response.status, "Idempotent-Replayed" in response.headers, answer)
-                    return
+            async with http.get(where) as answer:
+                if answer.status == 200:
+                    failures = 0
+                    body = await answer.json()
+                    report = Report(**{name: body[name] for name in names})
+                    progress(report)
+                    if report.state != "RUNNING":
+                        return report
         except aiohttp.ClientConnectionError:
-            if attempt == ATTEMPTS:
+            failures += 1
+            if failures * LOOK_SECONDS > PATIENCE_SECONDS:
                 raise
-        await asyncio.sleep(RETRY_SECONDS * attempt)
-    report.refused.append((number, f"no answer after {ATTEMPTS} attempts"))
-    report.outcomes["refused"] += 1
-
-
-def _note(report: Report, number: int, status: int, replayed: bool, answer: dict[str, Any]) -> None:
-    if status == 201:
-        report.outcomes["already there" if replayed else "registered"] += 1
-        return
-    pointers = ", ".join(f"{e['pointer']} {e['message']}" for e in answer.get("errors", ()))
-    report.refused.append((number, f"{answer.get('code')} {pointers or answer.get('detail')}"))
-    report.outcomes["refused"] += 1
-
-
-def _put(body: dict[str, Any], path: list[str], value: Any) -> None:
-    for name in path[:-1]:
-        body = body.setdefault(name, {})
-    body[path[-1]] = value
+        await asyncio.sleep(LOOK_SECONDS)

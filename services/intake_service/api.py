@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, func, not_, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.intake_service import attaching, commands, following, knowing, open311, privacy
+from services.intake_service import attaching, commands, following, importing, knowing, open311, privacy
 from services.intake_service.atlas import atlas_of
 from services.intake_service.calling import known_by_code
 from services.intake_service.contact import pseudonym
@@ -179,6 +179,8 @@ async def track(
     return JSONResponse(seen, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
 
 
-router.routes.extend([*attaching.router.routes, *privacy.router.routes, *knowing.router.routes, *open311.router.routes])
-COMMANDS = [command for part in (commands, following, attaching, privacy, knowing) for command in part.COMMANDS]
+for part in (attaching, importing, privacy, knowing, open311):
+    router.routes.extend(part.router.routes)
+PARTS = (commands, following, attaching, importing, privacy, knowing)
+COMMANDS = [command for part in PARTS for command in part.COMMANDS]
 API = Api("Jiesu intake 一号响应", router, COMMANDS, owners)

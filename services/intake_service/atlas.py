@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -67,21 +67,25 @@ def _ring(flat: Sequence[int]) -> list[tuple[float, float]]:
 
 @dataclass
 class _Kept:
-    atlas: Atlas
-    until: float
+    atlas: Atlas | None = None
+    until: float = 0.0
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 _kept: WeakKeyDictionary[Running, _Kept] = WeakKeyDictionary()
 
 
 async def atlas_of(running: Running) -> Atlas:
-    """The map as it is now, or was a moment ago."""
-    now, kept = asyncio.get_running_loop().time(), _kept.get(running)
-    if kept is not None and now < kept.until:
+    """The map as it is now, or was a moment ago. One caller looks again, the others go on with what there is."""
+    kept = _kept.setdefault(running, _Kept())
+    now = asyncio.get_running_loop().time()
+    if kept.atlas is not None and (now < kept.until or kept.looking.locked()):
         return kept.atlas
-    atlas = await _read(running, kept.atlas if kept else None)
-    _kept[running] = _Kept(atlas, now + LOOK_SECONDS)
-    return atlas
+    async with kept.looking:
+        if kept.atlas is None or now >= kept.until:
+            kept.atlas = await _read(running, kept.atlas)
+            kept.until = now + LOOK_SECONDS
+        return kept.atlas
 
 
 async def _read(running: Running, known: Atlas | None) -> Atlas:

@@ -116,8 +116,13 @@ async def register(call: Call[AppealBody]) -> Plan:
         }
 
     intention = Intention(APPEAL, appeal_id, command, sealed_for=facts.appellant.key, fresh=True)
-    once = (f"source_ref:{client}", body.source_ref, "SOURCE_REF_TAKEN") if body.source_ref else None
+    once = (source_refs_of(client), body.source_ref, "SOURCE_REF_TAKEN") if body.source_ref else None
     return Plan(intention, answer, once)
+
+
+def source_refs_of(client: str) -> str:
+    """Under which name a client's own ids are kept, each for one appeal."""
+    return f"source_ref:{client}"
 
 
 async def answer(call: Call[AnswerBody]) -> Plan:
@@ -172,10 +177,11 @@ def _officers(name: str, body: type[Body], scope: Scope, handle: Any, summary: s
     return CommandRoute(f"/v1/appeals/{{appeal_id}}/{name}", body, scope, handle, summary)
 
 
+REGISTER = CommandRoute(
+    "/v1/appeals", AppealBody, Scope.REGISTER, register, "Register an appeal", 201, "", answer=Registered
+)
 COMMANDS = (
-    CommandRoute(
-        "/v1/appeals", AppealBody, Scope.REGISTER, register, "Register an appeal", 201, "", answer=Registered
-    ),
+    REGISTER,
     _officers("answer", AnswerBody, Scope.TRIAGE, answer, "Answer a consultation at once"),
     _officers("redirect", RedirectBody, Scope.TRIAGE, redirect, "Take a special route (Art 11)"),
     _officers("merge", MergeBody, Scope.TRIAGE, merge, "Merge into an earlier appeal"),

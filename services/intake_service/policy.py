@@ -64,6 +64,26 @@ def attachment_policy() -> AttachmentPolicy:
     return AttachmentPolicy(**table, most_bytes={kind: one["most_bytes"] for kind, one in kinds.items()}, types=types)
 
 
+@dataclass(frozen=True)
+class ImportPolicy:
+    """imports.toml"""
+
+    version: str
+    most_bytes: int
+    most_unpacked_bytes: int
+    together: int
+    longest_cell: int
+    zone: str
+    usual: Mapping[str, Sequence[str]]
+    constants: Mapping[str, str]
+
+
+@cache
+def import_policy() -> ImportPolicy:
+    """How bulk files are read."""
+    return ImportPolicy(**_read("imports.toml"))
+
+
 @cache
 def follow_policy() -> FollowPolicy:
     """What the appellant may do while an appeal is open."""

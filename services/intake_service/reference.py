@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData, Table, Text
 
 from shared.contracts.codes import UnitType
 from shared.contracts.envelope import Envelope
-from shared.engine.projections import KeyedView
+from shared.engine.projections import KeyedView, View
+from shared.eventlog.postgres import Connection
 
 _metadata = MetaData()
 
@@ -39,6 +41,38 @@ DIVISIONS = Table(
     Column("aliases", Text),
     Column("boundary", Text),
     Column("version", Integer),
+)
+
+IMPORTS = Table(
+    "imports",
+    _metadata,
+    Column("import_id", Text, primary_key=True),
+    Column("client", Text),
+    Column("state", Text),
+    Column("form", Text),
+    Column("all_or_none", Boolean),
+    Column("bytes", BigInteger),
+    Column("total", Integer),
+    Column("row", Integer),
+    Column("registered", Integer),
+    Column("already_there", Integer),
+    Column("refused", Integer),
+    Column("warned", Integer),
+    Column("reason", Text),
+    Column("started_at", DateTime(timezone=True)),
+    Column("updated_at", DateTime(timezone=True)),
+    Column("version", Integer),
+)
+
+PROBLEMS = Table(
+    "import_problems",
+    _metadata,
+    Column("import_id", Text, primary_key=True),
+    Column("row", Integer, primary_key=True),
+    Column("code", Text, primary_key=True),
+    Column("source_ref", Text),
+    Column("message", Text),
+    Column("warning", Boolean),
 )
 
 SEPARATOR = " > "
@@ -82,5 +116,49 @@ class Divisions(KeyedView):
         row["boundary"] = orjson.dumps(data["boundary"]).decode() if data.get("boundary") else None
 
 
+class Imports(KeyedView):
+    """One row an import, with how far it is."""
+
+    table = IMPORTS
+    sources = ("intake",)
+    indexes = ("state", "client, import_id")
+
+    def key(self, event: Envelope) -> str | None:
+        return event.subject if event.stream.startswith(_IMPORT) else None
+
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        data = event.data
+        row.update(version=event.version, updated_at=event.time)
+        match event.type.split(".")[-2]:
+            case "import-started":
+                row.update({name: data[name] for name in ("form", "all_or_none", "bytes")})
+                row.update(dict.fromkeys(_COUNTS, 0), client=event.actor.sub, state="RUNNING", started_at=event.time)
+            case "import-advanced":
+                row.update({name: data[name] for name in _COUNTS})
+            case "import-ended":
+                row.update(state=data["outcome"], reason=data.get("reason"))
+
+
+class ImportProblems(View):
+    """One row for each thing that is wrong with a row of a file."""
+
+    table = PROBLEMS
+    sources = ("intake",)
+
+    def wants(self, event: Envelope) -> bool:
+        return event.stream.startswith(_IMPORT) and bool(event.data.get("problems"))
+
+    async def apply(self, connection: Connection, physical: str, events: Sequence[Envelope]) -> None:
+        records = [
+            (event.subject, one["row"], one["code"], one.get("source_ref"), one.get("message"), one["warning"])
+            for event in events
+            if self.wants(event)
+            for one in event.data["problems"]
+        ]
+        await connection.copy_records_to_table(physical, records=records, columns=PROBLEMS.columns.keys())
+
+
+_COUNTS = ("total", "row", "registered", "already_there", "refused", "warned")
+_IMPORT = "import-"
 _PLACES = frozenset({UnitType.DISTRICT, UnitType.STREET_TOWN, UnitType.COMMUNITY})
 _ENTRIES = {f"cn.gov.appeals.intake.knowledge-{name}.v1": name.upper() for name in ("published", "expired", "retired")}

@@ -98,6 +98,15 @@ def hash_of(tracking_code: str) -> str:
     return sha256(tracking_code.strip().upper().encode()).hexdigest()
 
 
+def check(body: AppealBody, now: datetime) -> None:
+    """Raises Refused when the channel asks for more than was brought, or the time cannot be right."""
+    who = body.appellant
+    if contact_required()[body.channel] and not (who.anonymous or who.phone or who.email):
+        raise Refused("CONTACT_MISSING", f"channel {body.channel} needs a phone number or e-mail, or anonymous: true")
+    if body.raised_at is not None and body.raised_at > now + CLOCK_SKEW:
+        raise Refused("RAISED_IN_FUTURE", "raised_at lies in the future")
+
+
 def facts_of(
     body: AppealBody,
     place: Place,
@@ -111,11 +120,8 @@ def facts_of(
     ids: Ids,
 ) -> AppealRegistered:
     """The event that this request amounts to. Raises Refused when the channel asks for more than was brought."""
+    check(body, now)
     who = body.appellant
-    if contact_required()[body.channel] and not (who.anonymous or who.phone or who.email):
-        raise Refused("CONTACT_MISSING", f"channel {body.channel} needs a phone number or e-mail, or anonymous: true")
-    if body.raised_at is not None and body.raised_at > now + CLOCK_SKEW:
-        raise Refused("RAISED_IN_FUTURE", "raised_at lies in the future")
     ref = None if who.anonymous else pseudonym(index_key, who.phone, who.email)
     return AppealRegistered(
         ticket_no=ticket_no,

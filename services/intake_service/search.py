@@ -65,11 +65,11 @@ class Search(View):
         if data["content"] == ERASED:
             return None
         place = data["place"]
-        words = tokens(self._key, [data.get("title"), data["content"], place.get("address"), place.get("site")])
+        said = tokens(self._key, [data["content"]])
+        words = said | tokens(self._key, [data.get("title"), place.get("address"), place.get("site")])
         cells = {token(self._key, cell) for cell in cells_of(at)} if (at := point_of(place)) else frozenset()
-        buckets = bands(tokens(self._key, [data["content"]]))
         who = data["appellant"]
-        return event.subject, who["ref"], who["key"], sorted(words | cells), buckets
+        return event.subject, who["ref"], who["key"], sorted(words | cells), bands(said)
 
 
 def point_of(place: dict[str, Any]) -> Point | None:

@@ -4,6 +4,7 @@ from services.intake_service.attaching import remove_files, scan_again
 from services.intake_service.privacy import shred
 from services.intake_service.reactions import DEADLINES, REACTIONS
 from services.intake_service.views import VIEWS
+from services.intake_service.worker import keep_importing
 from shared.engine.runtime import Service
 
 SERVICE = Service(
@@ -12,5 +13,6 @@ SERVICE = Service(
     VIEWS,
     DEADLINES,
     decides_on=("cases",),
+    work={"imports": keep_importing},
     effects={"shred": shred, "remove-files": remove_files, "scan": scan_again},
 )

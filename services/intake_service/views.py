@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Table, Text
 
 from services.intake_service.case import Parts, whole
-from services.intake_service.reference import SEPARATOR, Divisions, KnowledgeBase
+from services.intake_service.reference import SEPARATOR, Divisions, ImportProblems, Imports, KnowledgeBase
 from services.intake_service.search import Search
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Envelope
@@ -334,4 +334,5 @@ _MEASURES = {
     }.items()
 }
 
-VIEWS: Sequence[View] = (Cases(), Story(), Search(), Persons(), KnowledgeBase(), Divisions())
+_LOOKED_UP_IN = (KnowledgeBase(), Divisions(), Imports(), ImportProblems())
+VIEWS: Sequence[View] = (Cases(), Story(), Search(), Persons(), *_LOOKED_UP_IN)

@@ -276,6 +276,49 @@ class KnowledgeRetired(_Intake):
     """Nobody is told this any more."""
 
 
+class RowProblem(BaseModel):
+    """What is wrong with a row of a bulk file, never what it says. A `warning` row was registered all the same."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    row: int
+    source_ref: str | None = None
+    code: str
+    message: str | None = None
+    warning: bool = False
+
+
+class ImportStarted(_Intake):
+    """A bulk file came in: how it is to be read, and where it is kept, sealed, until it has been."""
+
+    form: Literal["CSV", "NDJSON", "XLSX"]
+    charset: str | None = None
+    columns: dict[str, str]
+    constants: dict[str, str]
+    all_or_none: bool
+    object: str
+    bytes: int
+    sha256: str
+
+
+class ImportAdvanced(_Intake):
+    """All rows up to this one were dealt with. Counts are totals; `problems` are those since the last such event."""
+
+    row: int
+    total: int
+    registered: int
+    already_there: int
+    refused: int
+    warned: int
+    problems: tuple[RowProblem, ...] = ()
+
+
+class ImportEnded(_Intake):
+    """REFUSED: some rows were not acceptable and it was to be all or none. FAILED: the file cannot be read."""
+
+    outcome: Literal["DONE", "REFUSED", "FAILED"]
+    reason: str | None = None
+
+
 class AppealWithdrawn(_Intake):
     """The appellant took it back."""
 

@@ -1,4 +1,4 @@
-"""Where files are kept: a port with two adapters, a folder and an S3-compatible store.
+"""Where files are kept: a port with two adapters, a folder and (buckets.py) an S3-compatible store.
 
 What is put there is sealed already (sealed_files.py), so whoever keeps it learns nothing; names are ours.
 """
@@ -9,18 +9,13 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import IO, Any, Protocol
-
-from aiobotocore.config import AioConfig
-from aiobotocore.session import get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from typing import IO, Protocol
 
 from shared.engine.settings import Settings
 
 BLOCK = 1 << 20
-_GONE = frozenset({"NoSuchKey", "404"})
 
 
 class ObjectMissing(Exception):
@@ -84,38 +79,6 @@ class Folder:
             os.close(folder)
 
 
-class Bucket:
-    """Files in a bucket of an S3-compatible store, under a prefix."""
-
-    def __init__(self, client: Any, bucket: str, prefix: str) -> None:
-        self._client, self._bucket, self._prefix = client, bucket, prefix
-
-    async def put(self, name: str, file: IO[bytes]) -> None:
-        file.seek(0)
-        await self._ask(self._client.put_object(**self._at(name), Body=file))
-
-    async def get(self, name: str) -> AsyncIterator[bytes]:
-        answer = await self._ask(self._client.get_object(**self._at(name)))
-        async with answer["Body"] as body:
-            async for block in body.iter_chunks(BLOCK):
-                yield block
-
-    async def remove(self, name: str) -> None:
-        await self._ask(self._client.delete_object(**self._at(name)))
-
-    def _at(self, name: str) -> dict[str, str]:
-        return {"Bucket": self._bucket, "Key": self._prefix + name}
-
-    async def _ask(self, call: Any) -> Any:
-        try:
-            return await call
-        except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code"))
-            raise ObjectMissing if code in _GONE else StoreUnavailable(code) from None
-        except BotoCoreError as error:
-            raise StoreUnavailable(type(error).__name__) from None
-
-
 @asynccontextmanager
 async def objects_of(settings: Settings) -> AsyncIterator[Objects]:
     """The store that the settings name: `JIESU_OBJECTS` is a folder, or s3://bucket/prefix."""
@@ -123,17 +86,7 @@ async def objects_of(settings: Settings) -> AsyncIterator[Objects]:
     if not where.startswith("s3://"):
         yield Folder(Path(where))
         return
-    bucket, _, prefix = where.removeprefix("s3://").partition("/")
-    secret = settings.s3_secret_key_file
-    async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(
-            get_session().create_client(
-                "s3",
-                endpoint_url=settings.s3_endpoint,
-                region_name=settings.s3_region,
-                aws_access_key_id=settings.s3_access_key,
-                aws_secret_access_key=secret.read_text().strip() if secret else None,
-                config=AioConfig(connect_timeout=5, read_timeout=60, retries={"max_attempts": 3}),
-            )
-        )
-        yield Bucket(client, bucket, prefix.rstrip("/") + "/" if prefix else "")
+    from shared.engine.buckets import bucket_of  # noqa: PLC0415 - a heavy library that few installations need
+
+    async with bucket_of(settings, where.removeprefix("s3://")) as bucket:
+        yield bucket

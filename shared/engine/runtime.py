@@ -50,6 +50,7 @@ class Role(StrEnum):
 
 
 Effect = Callable[["Running", Connection, list[Envelope]], Awaitable[None]]
+Work = Callable[["Running"], Coroutine[Any, Any, None]]
 EVERY_ROLE = frozenset(Role)
 ANSWERS_KEY = "system:answers"
 """The key that stored idempotent answers are sealed with."""
@@ -63,6 +64,7 @@ class Service:
 
     `decides_on` names the views that its commands look at. `founding` writes what must exist before it can work.
     `effects` are what its own events bring about outside the log, each in the transaction that notes it as done.
+    `work` is what goes on in the background for ever; any number of processes may do it.
     """
 
     name: ServiceName
@@ -72,6 +74,7 @@ class Service:
     decides_on: tuple[str, ...] = ()
     founding: Callable[[Running], Awaitable[None]] | None = None
     effects: Mapping[str, Effect] = field(default_factory=dict)
+    work: Mapping[str, Work] = field(default_factory=dict)
 
     @property
     def sources(self) -> frozenset[str]:
@@ -169,6 +172,7 @@ class Running:
         jobs: dict[str, Coroutine[Any, Any, None]] = {"forgetting": forgetting(PostgresVault(self.pool), self.keyring)}
         if Role.REACT in roles:
             jobs |= self._consumers()
+            jobs |= {name: work(self) for name, work in self.service.work.items()}
             jobs["gauges"] = watch(self.service.name, self.pool, self.bus)
         if Role.CLOCK in roles and self.service.deadlines is not None:
             sweeper = Sweeper(self.service.name, self.service.deadlines, self.pool, self.executor, self.clock)

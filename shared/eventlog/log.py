@@ -9,7 +9,7 @@ idempotency key belongs to one append for ever.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -123,6 +123,10 @@ class Log(Protocol):
 
     async def stored_answer(self, client: str, key: str) -> StoredAnswer | None:
         """What an idempotency key stands for."""
+        ...
+
+    async def fingerprints(self, client: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Which of these keys were used, and for what."""
         ...
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from shared.eventlog.log import (
     Append,
     Appended,
@@ -52,3 +54,6 @@ class MemoryLog:
 
     async def stored_answer(self, client: str, key: str) -> StoredAnswer | None:
         return self._answers.get((client, key))
+
+    async def fingerprints(self, client: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        return {key: self._answers[client, key].fingerprint for key in keys if (client, key) in self._answers}

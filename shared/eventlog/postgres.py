@@ -45,6 +45,7 @@ READ_PARTITIONS = """
         WHERE partition = wanted.partition AND position > wanted.after ORDER BY position LIMIT $3
     ) e ORDER BY e.partition, e.position"""
 READ_HEADS = "SELECT position FROM log_heads ORDER BY partition"
+READ_FINGERPRINTS = "SELECT key, fingerprint FROM idempotency WHERE client = $1 AND key = ANY($2)"
 READ_ANSWER = "SELECT fingerprint, answer, partition, position FROM idempotency WHERE client = $1 AND key = $2"
 
 LARGEST_BATCH = 256
@@ -171,6 +172,10 @@ class PostgresLog:
         if row is None:
             return None
         return StoredAnswer(row["fingerprint"], row["answer"], Appended(row["partition"], row["position"]))
+
+    async def fingerprints(self, client: str, keys: Sequence[str]) -> Mapping[str, bytes]:
+        rows = await self._pool.fetch(READ_FINGERPRINTS, client, list(keys))
+        return {row["key"]: row["fingerprint"] for row in rows}
 
     async def _read(self, statement: str, *arguments: object) -> list[Recorded]:
         return [Recorded(*row) for row in await self._pool.fetch(statement, *arguments)]

@@ -56,10 +56,10 @@ def parse_body(raw: bytes, model: type[M]) -> M:
         raise validation_problem(error) from None
 
 
-def fingerprint(request: Request, raw: bytes) -> bytes:
+def fingerprint(method: str, path: str, raw: bytes) -> bytes:
     """What makes a request the same request: method, path and the JSON it carries, not how that was spaced."""
     body = orjson.dumps(orjson.loads(raw), option=orjson.OPT_SORT_KEYS) if raw else b""
-    return sha256(f"{request.method} {request.scope['path']}\n".encode() + body).digest()
+    return sha256(f"{method} {path}\n".encode() + body).digest()
 
 
 def _police(raw: bytes) -> None:

@@ -134,9 +134,14 @@ class CommandRoute:
         subject = request.path_params.get(self.subject, "")
         async with self.read(request, running) as (body, same):
             call = Call(running, principal, self.scope, subject, body, running.clock.now(), request.headers, same)
-            return await self._idempotently(call, asked)
+            return await self.carry_out(call, asked)
 
-    async def _idempotently(self, call: Call[Any], asked: Preconditions) -> Response:
+    def path_in(self, service: str) -> str:
+        """The path as callers see it."""
+        return f"/{service}{self.path}"
+
+    async def carry_out(self, call: Call[Any], asked: Preconditions) -> Response:
+        """Do what was called for, once per idempotency key. Raises Problem and what problem_of knows."""
         if asked.key is None:
             return await self._commit(call, asked.expected_version, None)
         client = f"public:{call.subject}" if self.scope is Scope.PUBLIC else call.principal.sub
@@ -154,7 +159,7 @@ class CommandRoute:
     async def read(self, request: Request, running: Running) -> AsyncIterator[tuple[Any, Callable[[], bytes]]]:
         """The body, and what makes a request with it the same request."""
         raw = await self._raw(request, running)
-        yield parse_body(raw or b"{}", self.body), partial(fingerprint, request, raw)
+        yield parse_body(raw or b"{}", self.body), partial(fingerprint, request.method, request.scope["path"], raw)
 
     async def _raw(self, request: Request, running: Running) -> bytes:
         needs_no_body = not any(field.is_required() for field in self.body.model_fields.values())

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -125,7 +126,7 @@ def problem_of(error: Exception) -> Problem:
             return Problem("VERSION_CONFLICT")
         case SubjectErased():
             return Problem("SUBJECT_ERASED")
-        case LogUnavailable() | KeyTaken() | DBAPIError(connection_invalidated=True):
+        case LogUnavailable() | KeyTaken() | DBAPIError(connection_invalidated=True) | PoolTimeout():
             return Problem("UNAVAILABLE")
         case HTTPException(status_code=status):
             return Problem(_BY_STATUS.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL"))

@@ -97,6 +97,8 @@ async def test_an_idempotency_key_is_stored_with_its_events_and_found_again(log:
     assert stored is not None
     assert (stored.answer, stored.fingerprint, stored.appended) == (b"first", b"f" * 32, appended)
     assert await log.stored_answer("somebody else", "k") is None
+    assert await log.fingerprints("partner", ["k", "other"]) == {"k": stored.fingerprint}
+    assert await log.fingerprints("somebody else", ["k"]) == {}
 
 
 async def test_a_taken_key_stores_no_event_and_a_refused_append_takes_no_key(log: Log) -> None:
