@@ -18,6 +18,7 @@ from services.intake_service.calling import known_by_code
 from services.intake_service.contact import pseudonym
 from services.intake_service.finding import opened_facts, similar, those_that_are, wanted
 from services.intake_service.locating import locate, named_place
+from services.intake_service.policy import channel_needs
 from services.intake_service.reading import (
     case_row,
     has,
@@ -164,6 +165,15 @@ async def where(request: Request, asking: CanRegister) -> Response:
     body = parse_body(await read_body(request, running.settings.max_body_bytes), LocationBody)
     atlas = await atlas_of(running)
     return JSONResponse(named_place(locate(body, atlas), atlas), headers={"Cache-Control": "no-store"})
+
+
+@router.get("/v1/channels", summary="What an appeal must bring, by channel")
+async def list_channels(asking: PublicAsking) -> Response:
+    """For each channel groups of fields; of each group one field is enough."""
+    items = [
+        {"channel": channel, "needs": [need.fields for need in needs]} for channel, needs in channel_needs().items()
+    ]
+    return JSONResponse({"items": items})
 
 
 @router.get("/v1/track/{ticket_no}", summary="What the citizen may see")

@@ -6,9 +6,9 @@ What each may do is decided in appeal.py; here it is asked for, by an officer or
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from services.intake_service.appeal import APPEAL, Answer, Merge, Redirect, Register, Withdraw
 from services.intake_service.atlas import atlas_of
@@ -19,7 +19,7 @@ from services.intake_service.notices import advice, hand_overs
 from services.intake_service.reading import load_appeal, merges_of
 from services.intake_service.registration import AppealBody, Tickets, facts_of, new_tracking_code
 from services.intake_service.state import Appeal
-from shared.contracts.codes import CaseState, Route
+from shared.contracts.codes import REFERRALS, CaseState, Route
 from shared.engine.execute import Decision, Intention
 from shared.web.commands import Call, CommandRoute, Plan
 from shared.web.fields import Body, ShortText, Text, Uuid
@@ -64,11 +64,17 @@ class AnswerBody(Body):
 
 
 class RedirectBody(Body):
-    """Which of the six special routes, and why."""
+    """Which of the special routes, and why. A referral to another region or a central body names it as `target`."""
 
     route: Route
     reason: ShortText
     target: ShortText | None = None
+
+    @model_validator(mode="after")
+    def _referred_to_somebody(self) -> Self:
+        if self.route in REFERRALS and self.target is None:
+            raise ValueError("a referral names its target")
+        return self
 
 
 class MergeBody(Body):

@@ -25,7 +25,7 @@ def ending(event_type: str, data: Mapping[str, Any]) -> dict[str, Any] | None:
     match event_type.split(".")[-2]:
         case "appeal-redirected":
             told = {"route": data["route"], "reason": data["reason"], "target": data.get("target")}
-            return told | _both(f"redirected.{data['route']}")
+            return told | _both(f"redirected.{data['route']}", target=data.get("target") or "")
         case "appeal-answered-directly":
             return {"text": data["text"], "knowledge_id": data.get("knowledge_id"), **_both("answered")}
         case "appeal-merged":

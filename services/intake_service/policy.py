@@ -160,10 +160,20 @@ def triage_rules() -> TriageRules:
     )
 
 
+@dataclass(frozen=True)
+class Need:
+    """One of these fields must be there; otherwise the code is the answer."""
+
+    code: str
+    fields: Sequence[str]
+
+
 @cache
-def contact_required() -> Mapping[Channel, bool]:
-    """Which channels an appeal may not come through without a way to answer."""
-    return {Channel(name): needed for name, needed in _read("channels.toml")["contact_required"].items()}
+def channel_needs() -> Mapping[Channel, Sequence[Need]]:
+    """What an appeal must bring, by channel."""
+    table = _read("channels.toml")
+    needs = {name: Need(one["code"], one["fields"]) for name, one in table["needs"].items()}
+    return {Channel(channel): [needs[name] for name in names] for channel, names in table["channels"].items()}
 
 
 @dataclass(frozen=True)

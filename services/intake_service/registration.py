@@ -10,7 +10,7 @@ import asyncpg
 from pydantic import Field, StringConstraints, model_validator
 
 from services.intake_service.contact import pseudonym
-from services.intake_service.policy import contact_required, triage_rules
+from services.intake_service.policy import channel_needs, triage_rules
 from services.intake_service.triage import triage
 from shared.contracts.codes import AppellantType, Channel, Datum, Kind, Urgency
 from shared.contracts.intake import AppealRegistered, Appellant, Place
@@ -100,11 +100,18 @@ def hash_of(tracking_code: str) -> str:
 
 def check(body: AppealBody, now: datetime) -> None:
     """Raises Refused when the channel asks for more than was brought, or the time cannot be right."""
-    who = body.appellant
-    if contact_required()[body.channel] and not (who.anonymous or who.phone or who.email):
-        raise Refused("CONTACT_MISSING", f"channel {body.channel} needs a phone number or e-mail, or anonymous: true")
+    for need in channel_needs()[body.channel]:
+        if not any(_brought(body, field) for field in need.fields):
+            raise Refused(need.code, f"channel {body.channel} needs one of {', '.join(need.fields)}")
     if body.raised_at is not None and body.raised_at > now + CLOCK_SKEW:
         raise Refused("RAISED_IN_FUTURE", "raised_at lies in the future")
+
+
+def _brought(body: AppealBody, field: str) -> bool:
+    """Whether a field, named as in `location.address`, says something."""
+    part, _, name = field.partition(".")
+    value = getattr(getattr(body, part), name, None)
+    return value is not None and value is not False
 
 
 def facts_of(

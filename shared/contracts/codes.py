@@ -59,7 +59,7 @@ class AppellantType(StrEnum):
 
 
 class Route(StrEnum):
-    """The six special routes of Regulation Art 11 ¶3."""
+    """The six special routes of Regulation Art 11 ¶3, and referral to another region or a central body (Art 21-22)."""
 
     EMERGENCY = "EMERGENCY"
     STATUTORY_CHANNEL = "STATUTORY_CHANNEL"
@@ -67,6 +67,12 @@ class Route(StrEnum):
     SECRET_OR_PRIVACY = "SECRET_OR_PRIVACY"
     OUT_OF_DUTY = "OUT_OF_DUTY"
     UNLAWFUL = "UNLAWFUL"
+    EXTERNAL_REGION = "EXTERNAL_REGION"
+    CENTRAL_UNIT = "CENTRAL_UNIT"
+
+
+REFERRALS = frozenset({Route.EXTERNAL_REGION, Route.CENTRAL_UNIT})
+"""Routes that hand an appeal on to somebody who must be named."""
 
 
 class CaseState(StrEnum):

@@ -53,6 +53,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "PICTURE_TOO_LARGE": (422, "The picture has too many pixels"),
     "MALWARE_FOUND": (422, "The file is harmful"),
     "CONTACT_MISSING": (422, "This channel needs a contact"),
+    "PLACE_MISSING": (422, "This channel needs a place"),
     "RAISED_IN_FUTURE": (422, "The appeal cannot have been raised in the future"),
     "IDEMPOTENCY_KEY_REUSED": (422, "This Idempotency-Key was used for another request"),
     "MERGE_CROSSED": (409, "Another appeal of this person was merged at the same moment; look again"),

@@ -42,10 +42,22 @@ NEEDS_CONTACT = {"PHONE", "WEB", "APP", "WECHAT", "SMS", "EMAIL", "COUNTER"}
 def test_a_channel_that_identifies_nobody_must_bring_a_contact(channel: Channel) -> None:
     if channel in NEEDS_CONTACT:
         with pytest.raises(Refused) as refusal:
-            facts(channel, appellant={})
+            facts(channel, appellant={}, location={"site": "三眼井"})
         assert refusal.value.code == "CONTACT_MISSING"
     else:
-        assert facts(channel, appellant={}).appellant.ref.startswith("a")
+        assert facts(channel, appellant={}, location={"site": "三眼井"}).appellant.ref.startswith("a")
+
+
+@pytest.mark.parametrize("location", [None, {}, {"district": "110101"}])
+def test_a_proposal_on_a_map_is_about_a_place(location: dict[str, str] | None) -> None:
+    with pytest.raises(Refused) as refusal:
+        facts(Channel.QR_MAP, location=location)
+    assert refusal.value.code == "PLACE_MISSING"
+    assert facts(Channel.QR_MAP, location={"longitude": 116.4, "latitude": 39.9}).channel is Channel.QR_MAP
+
+
+def test_for_a_post_in_the_community_app_a_sentence_is_enough() -> None:
+    assert facts(Channel.COMMUNITY_APP, appellant={}).content
 
 
 @pytest.mark.parametrize("who", [{"phone": "13800138000"}, {"email": "a@b.cn"}, {"anonymous": True}])
