@@ -15,18 +15,21 @@ from sqlalchemy import select
 from services.city import SERVICES
 from services.intake_service.appeal import APPEAL, Register
 from services.intake_service.finding import similar, those_that_are, wanted
-from services.intake_service.reading import case_row
+from services.intake_service.reading import case_row, in_reach
 from services.intake_service.registration import AppealBody, facts_of
 from services.intake_service.search import Search
 from services.intake_service.views import CASES, Cases, Story
 from services.serving import calm_collector
+from shared.contracts.codes import Datum
+from shared.contracts.intake import Place
 from shared.engine.execute import Intention
 from shared.engine.projections import Projection
 from shared.engine.runtime import Role, Running, running_city
 from shared.engine.settings import Settings
+from shared.web.identity import Principal
 from tests.support.city import SECRETS
 
-APPEALS, ASKED = 100_000, 300
+APPEALS, ASKED = 200_000, 300
 SENTENCES, WORDS = 6, 900
 TOGETHER = 500
 
@@ -52,13 +55,15 @@ async def _fill(intake: Running, texts: list[str], chance: random.Random, progre
 
     async def one(number: int, text: str) -> None:
         now = intake.clock.now()
-        at = {"longitude": 116 + chance.random(), "latitude": 39.5 + chance.random()}
+        longitude, latitude = f"{116 + chance.random():.6f}", f"{39.5 + chance.random():.6f}"
+        at = Place(
+            longitude=longitude, latitude=latitude, datum=Datum.WGS84, district=f"1101{chance.randrange(1, 17):02d}"
+        )
         body = AppealBody.model_validate(
-            {"kind": "COMPLAINT", "channel": "WEB", "content": text, "location": at, "appellant": {"anonymous": True}},
-            strict=False,
+            {"kind": "COMPLAINT", "channel": "WEB", "content": text, "appellant": {"anonymous": True}}, strict=False
         )
         facts = facts_of(
-            body, ticket_no=f"t-{number}", tracking_code="x", client="bench", now=now, index_key=SECRETS.index,
+            body, at, ticket_no=f"t-{number}", tracking_code="x", client="bench", now=now, index_key=SECRETS.index,
             subject_key=await intake.keyring.fresh(), ids=intake.ids,
         )  # fmt: skip
         command = Register(at=now, facts=facts)
@@ -98,20 +103,24 @@ async def finding_times(url: str, settings: Settings, progress: Progress) -> tup
             rate = APPEALS / (time.perf_counter() - started)
         picked = [chance.randrange(APPEALS) for _ in range(ASKED)]
 
-        async def listed(q: str | None, near: str | None) -> None:
-            sought = wanted(q, near)
-            query = select(CASES).where(*sought.conditions(SECRETS.index))
+        async def listed(q: str | None = None, near: str | None = None, **equal: str) -> None:
+            sought, principal = wanted(q, near), Principal("bench", ("HOTLINE_SUPERVISOR",))
+            conditions = [] if sought.nothing else sought.conditions(SECRETS.index)
+            conditions += [CASES.c[name] == value for name, value in equal.items()]
+            query = select(CASES).where(CASES.c.state.is_not(None), in_reach(principal), *conditions)
             async with intake.reads.connect() as connection:
-                found = await connection.execute(
-                    query.order_by(CASES.c.updated_at.desc(), CASES.c.appeal_id.desc()).limit(51)
-                )
-                rows = list(found.mappings())
+                latest = query.order_by(CASES.c.updated_at.desc(), CASES.c.appeal_id.desc()).limit(51)
+                rows = list((await connection.execute(latest)).mappings())
             await those_that_are(intake, rows, sought)
 
+        district = "1101{:02d}".format
         return rate, {
             "one row by its key": await _timed(lambda n: case_row(intake, f"f-{picked[n]}")),
             "similar": await _timed(lambda n: similar(intake, texts[picked[n]], None, None)),
-            "contains ten letters": await _timed(lambda n: listed(texts[picked[n]][:10].replace("，", ""), None)),
-            "contains two letters": await _timed(lambda n: listed(texts[picked[n]][:2], None)),
-            "within 500 m": await _timed(lambda n: listed(None, f"{116 + n / ASKED},{39.5 + n / ASKED},500")),
+            "contains ten letters": await _timed(lambda n: listed(texts[picked[n]][:10].replace("，", ""))),
+            "contains two letters": await _timed(lambda n: listed(texts[picked[n]][:2])),
+            "within 500 m": await _timed(lambda n: listed(near=f"{116 + n / ASKED},{39.5 + n / ASKED},500")),
+            "a district": await _timed(lambda n: listed(district=district(n % 16 + 1))),
+            "a district and state": await _timed(lambda n: listed(district=district(n % 16 + 1), state="REGISTERED")),
+            "a state nobody is in": await _timed(lambda _: listed(state="ON_LEDGER")),
         }

@@ -10,6 +10,7 @@ from services.intake_service.appeal import APPEAL, Register
 from services.intake_service.registration import AppealBody, facts_of
 from services.intake_service.views import Cases, Story
 from services.serving import calm_collector
+from shared.contracts.intake import Place
 from shared.engine.execute import Intention
 from shared.engine.projections import Projection
 from shared.engine.runtime import Role, Running, running_city
@@ -33,7 +34,7 @@ async def fill(city: dict[str, Running], lives: int) -> None:
     async def life(number: int) -> None:
         now = intake.clock.now()
         facts = facts_of(
-            body, ticket_no=f"t-{number}", tracking_code="x", client="bench", now=now, index_key=SECRETS.index,
+            body, Place(), ticket_no=f"t-{number}", tracking_code="x", client="bench", now=now, index_key=SECRETS.index,
             subject_key=await intake.keyring.fresh(), ids=intake.ids,
         )  # fmt: skip
         subject = f"bench-{number}"
