@@ -36,6 +36,9 @@ LOCK_CURSORS = (
 )
 DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
 REBUILD_BATCH = 10_000
+INDEX_SECONDS = 12 * 3600
+"""A new index over millions of rows takes longer than any other statement may."""
+INDEX_MEMORY = "512MB"
 ONE_PER_PARTITION = "SELECT pg_advisory_xact_lock(hashtext($1), partition) FROM unnest($2::int[]) AS partition"
 ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext($1))"
 
@@ -165,7 +168,8 @@ class Projection:
             await self._create(connection, generation)
         for source in self.view.sources:
             progress(await self._consumer(generation, source).catch_up(REBUILD_BATCH))
-        await self._index(self._pool, generation)  # all at once, which costs a fraction of doing it row by row
+        async with self._pool.acquire() as connection, connection.transaction():
+            await self._index(connection, generation)  # all at once, which costs a fraction of doing it row by row
         await self._swap(active or 0, generation, progress)
         return generation
 
@@ -205,9 +209,11 @@ class Projection:
 
     async def _index(self, connection: Connection, generation: int) -> None:
         physical = self.consumer_name(generation)
+        await connection.execute(f"SET LOCAL maintenance_work_mem = '{INDEX_MEMORY}'")
         for number, columns in enumerate(self.view.indexes):
             what = columns if columns.startswith("USING ") else f"({columns})"
-            await connection.execute(f'CREATE INDEX "{physical}_{number}" ON "{physical}" {what}')
+            statement = f'CREATE INDEX "{physical}_{number}" ON "{physical}" {what}'
+            await connection.execute(statement, timeout=INDEX_SECONDS)
 
     async def _point_at(self, connection: Connection, generation: int) -> None:
         await connection.execute(f'DROP VIEW IF EXISTS "{self.view.name}"')
