@@ -21,7 +21,7 @@ from services.feedback_service.case import (
     RecordCallback,
 )
 from services.feedback_service.policy import shipped_policy
-from services.feedback_service.views import CASES
+from services.feedback_service.views import CASES, RESTRICTED
 from shared.contracts.codes import (
     CallbackMethod,
     CaseState,
@@ -35,7 +35,7 @@ from shared.contracts.envelope import rfc3339
 from shared.engine.decider import NotYours
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
-from shared.eventlog.sealing import sealed_refs, unseal_data
+from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
 from shared.web.app import Api
 from shared.web.asking import Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
@@ -191,8 +191,9 @@ async def _case(asking: Asking, appeal_id: str) -> RowMapping:
 
 async def _file(running: Running, row: RowMapping) -> dict[str, Any]:
     entries = orjson.loads(row["entries"] or "[]")
+    opener: Opens = Closed() if await _restricted(running, row["appeal_id"]) else running.keyring
     await running.keyring.load({ref for entry in entries for ref in sealed_refs(entry["type"], entry["data"])})
-    told = [(entry["name"], _told(running, entry)) for entry in entries]
+    told = [(entry["name"], _told(opener, entry)) for entry in entries]
     named = {
         "contacts": ("appellant-contacted",),
         "feedback": ("feedback-given",),
@@ -208,8 +209,14 @@ def _message(name: str, entry: dict[str, Any]) -> dict[str, Any]:
     return {"from": WRITTEN_BY[name], "time": entry["time"], "text": entry["text"]}
 
 
-def _told(running: Running, entry: dict[str, Any]) -> dict[str, Any]:
-    opened = unseal_data(running.keyring, entry["type"], entry["data"], f"{entry['stream']}/{entry['id']}")
+async def _restricted(running: Running, appeal_id: str) -> bool:
+    query = select(RESTRICTED).where(RESTRICTED.c.appeal_id == appeal_id)
+    async with running.reads.connect() as connection:
+        return (await connection.execute(query)).first() is not None
+
+
+def _told(opener: Opens, entry: dict[str, Any]) -> dict[str, Any]:
+    opened = unseal_data(opener, entry["type"], entry["data"], f"{entry['stream']}/{entry['id']}")
     actor = {name: entry["actor"].get(name) for name in ("role", "unit_id")}
     return {"event": entry["name"], "time": entry["time"], "actor": actor, **opened}
 

@@ -12,10 +12,13 @@ from sqlalchemy import Column, DateTime, Integer, MetaData, Table, Text
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Envelope, rfc3339
 from shared.engine.projections import KeyedView, View
+from shared.eventlog.postgres import Connection
 
+_metadata = MetaData()
+RESTRICTED = Table("restricted", _metadata, Column("appeal_id", Text, primary_key=True))
 CASES = Table(
     "cases",
-    MetaData(),
+    _metadata,
     Column("appeal_id", Text, primary_key=True),
     Column("ticket_no", Text),
     Column("state", Text),
@@ -96,4 +99,25 @@ def _state_after(name: str, data: dict[str, Any]) -> str | None:
     return state.value if state else None
 
 
-VIEWS: Sequence[View] = (Cases(),)
+class Restrictions(View):
+    """One row an appeal whose person's data is kept and used no more."""
+
+    table = RESTRICTED
+    sources = ("intake",)
+
+    def wants(self, event: Envelope) -> bool:
+        return event.type in {RESTRICTING, RESTORING}
+
+    async def apply(self, connection: Connection, physical: str, events: Sequence[Envelope]) -> None:
+        for event in events:
+            if self.wants(event):
+                await connection.execute(_CHANGES[event.type].format(physical), event.data.get("appeals", []))
+
+
+RESTRICTING = "cn.gov.appeals.intake.appellant-restricted.v1"
+RESTORING = "cn.gov.appeals.intake.appellant-restored.v1"
+_CHANGES = {
+    RESTRICTING: 'INSERT INTO "{}" SELECT unnest($1::text[]) ON CONFLICT DO NOTHING',
+    RESTORING: 'DELETE FROM "{}" WHERE appeal_id = ANY($1)',
+}
+VIEWS: Sequence[View] = (Cases(), Restrictions())

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from services.intake_service.state import Appeal
 from shared.contracts.codes import ENDED, CaseState
@@ -29,6 +30,7 @@ from shared.contracts.intake import (
 )
 from shared.engine.decider import Command, IllegalTransition, NotYours, Refused
 
+Verdict = Literal["CLEAN", "INFECTED", "UNSCANNABLE"]
 EVALUATED_IN = (ENDED | {CaseState.FEEDBACK_DONE, CaseState.CALLBACK_DUE, CaseState.REWORK}) - {
     CaseState.WITHDRAWN,
     CaseState.MERGED,
@@ -87,7 +89,7 @@ class NoteScan(Command):
     """The scanner has looked at a file that waited for it."""
 
     number: int
-    clean: bool
+    verdict: Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +204,7 @@ def _attach(command: Attach, appeal: Appeal) -> Sequence[Payload]:
 
 def _scanned(command: NoteScan, appeal: Appeal) -> Sequence[Payload]:
     waits = appeal.scans.get(command.number) == "PENDING"
-    return [AttachmentScanned(number=command.number, verdict="CLEAN" if command.clean else "INFECTED")] if waits else []
+    return [AttachmentScanned(number=command.number, verdict=command.verdict)] if waits else []
 
 
 def _link(command: Link, appeal: Appeal) -> Sequence[Payload]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from sqlalchemy import RowMapping
 from starlette.responses import Response, StreamingResponse
 
-from services.intake_service.along_the_way import Attach, NoteScan
+from services.intake_service.along_the_way import Attach, NoteScan, Verdict
 from services.intake_service.appeal import APPEAL
 from services.intake_service.calling import APPELLANT, case_seen, known_by_code, subject_key
 from services.intake_service.media import Medium, recognised, stripped
@@ -30,7 +30,7 @@ from shared.engine.decider import NotYours, Refused
 from shared.engine.execute import Decision, Intention
 from shared.engine.objects import ObjectMissing
 from shared.engine.runtime import Running
-from shared.engine.scanning import ScannerAway
+from shared.engine.scanning import CannotBeScanned, ScannerAway
 from shared.engine.sealed_files import FileDamaged, open_file, seal_file
 from shared.eventlog.postgres import Connection
 from shared.eventlog.sealing import SubjectErased
@@ -101,11 +101,10 @@ async def attach_by_citizen(call: Call[Upload]) -> Plan:
 async def _attached(call: Call[Upload], appeal_id: str, appeal: Appeal, actor: Actor, seen: CaseState) -> Plan:
     running, policy = call.running, attachment_policy()
     appeal.must_be_open("attach", seen)
-    medium = recognised(call.body.file, call.body.name, policy)
-    if call.body.size > policy.most_bytes[medium.kind]:
-        raise Refused("FILE_TOO_LARGE", f"{medium.kind}: at most {policy.most_bytes[medium.kind]} bytes")
-    scan = await _scanned(running, medium)
-    clean = await asyncio.to_thread(stripped, medium, policy)
+    # A command may be decided twice, a file is looked at and stripped once.
+    if "clean" not in call.body.notes:
+        call.body.notes["clean"] = await _looked_at(running, call.body, policy)
+    clean, scan = call.body.notes["clean"]
     kept = await _keep(running, f"attachments/{appeal_id}/{running.ids.uuid7()}", appeal, clean, call.body, scan)
     command = Attach(at=call.now, actor=actor, facts=kept.facts, most=policy.most_each, seen=seen)
 
@@ -120,6 +119,17 @@ async def _attached(call: Call[Upload], appeal_id: str, appeal: Appeal, actor: A
     return Plan(Intention(APPEAL, appeal_id, command, sealed_for=subject_key), answer, discard=discard)
 
 
+async def _looked_at(running: Running, upload: Upload, policy: AttachmentPolicy) -> tuple[Medium, str]:
+    """What the file is, without what it says about place and device, and what the scanner says. Raises Refused."""
+    medium = recognised(upload.file, upload.name, policy)
+    if upload.size > policy.most_bytes[medium.kind]:
+        raise Refused("FILE_TOO_LARGE", f"{medium.kind}: at most {policy.most_bytes[medium.kind]} bytes")
+    scan = await _scanned(running, medium)
+    clean = await asyncio.to_thread(stripped, medium, policy)
+    upload.made.append(clean.file)
+    return clean, scan
+
+
 async def _scanned(running: Running, medium: Medium) -> str:
     """CLEAN, UNSCANNED without a scanner, PENDING while it is away. Raises Refused for malware."""
     if running.scanner is None:
@@ -129,6 +139,8 @@ async def _scanned(running: Running, medium: Medium) -> str:
             return "CLEAN"
     except ScannerAway:
         return "PENDING"
+    except CannotBeScanned:
+        raise Refused("FILE_TOO_LARGE", "the scanner does not take a file of this size") from None
     raise Refused("MALWARE_FOUND", "the scanner found malware in this file; nothing was kept")
 
 
@@ -154,8 +166,6 @@ async def _keep(running: Running, name: str, appeal: Appeal, medium: Medium, upl
         name=upload.name and upload.name[: attachment_policy().longest_name],
         **(position or {}),
     )
-    if medium.file is not upload.file:
-        medium.file.close()
     return _Kept(facts, position)
 
 
@@ -183,8 +193,8 @@ async def _handed_out(running: Running, row: RowMapping, number: int) -> Respons
         raise NotYours
     if found["scan"] == "PENDING":
         raise Problem("ATTACHMENT_PENDING", "the scanner has not looked at it yet")
-    if found["scan"] == "INFECTED":
-        raise Refused("ATTACHMENT_INFECTED", "the scanner found malware in it")
+    if found["scan"] in {"INFECTED", "UNSCANNABLE"}:
+        raise Refused(f"ATTACHMENT_{found['scan']}", "the scanner found malware in it, or could not look at it")
     key = (await load_appeal(running, row["appeal_id"])).subject_key
     await running.keyring.hold(key)
     chunks = open_file(running.keyring, key, found["object"], running.objects.get(found["object"]))
@@ -207,6 +217,11 @@ async def _all(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[byte
         yield chunk
 
 
+async def _must_know_the_code(request: Request, running: Running) -> None:
+    """Before anything is read: strangers do not send us files."""
+    await known_by_code(running, request.path_params["ticket_no"], request.headers)
+
+
 def _most() -> int:
     policy: AttachmentPolicy = attachment_policy()
     return max(policy.most_bytes.values()) + 64 * 1024  # and the form around it
@@ -219,7 +234,7 @@ COMMANDS = (
     ),
     FileRoute(
         "/v1/track/{ticket_no}/attachments", FileForm, Scope.PUBLIC, attach_by_citizen, "Add a file by code", 201,
-        subject="ticket_no", answer=Attached, most_bytes=_most,
+        subject="ticket_no", answer=Attached, most_bytes=_most, before=_must_know_the_code,
     ),
 )  # fmt: skip
 
@@ -233,10 +248,13 @@ async def scan_again(running: Running, connection: Connection, events: list[Enve
         if event.type != ADDED or event.data["scan"] != "PENDING":
             continue
         try:
-            clean = await _is_clean(running, event)
+            verdict: Verdict = "CLEAN" if await _is_clean(running, event) else "INFECTED"
+        except CannotBeScanned:
+            verdict = "UNSCANNABLE"
         except (SubjectErased, ObjectMissing, FileDamaged):
             continue
-        command = NoteScan(at=running.clock.now(), actor=SCANNER, number=event.data["number"], clean=clean)
+        number: int = event.data["number"]
+        command = NoteScan(at=running.clock.now(), actor=SCANNER, number=number, verdict=verdict)
         intention = Intention(APPEAL, event.subject, command, sealed_for=subject_key, cause=event)
         await within.load([intention])
         await within.decide([intention])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+import zipfile
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import IO, Any
@@ -22,6 +23,8 @@ from shared.engine.decider import Refused
 HEAD_BYTES = 4096
 FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 BOXES = frozenset({"video/mp4", "video/quicktime", "video/3gpp", "audio/mp4"})
+OFFICE = {"docx": "word/", "xlsx": "xl/", "pptx": "ppt/"}
+MARKS = {"wav": b"WAVE", "webp": b"WEBP", "webm": b"webm"}
 QUALITY = 90
 
 
@@ -45,10 +48,24 @@ def recognised(file: IO[bytes], name: str | None, policy: AttachmentPolicy) -> M
         endings = []
     said = PurePath(name or "").suffix.lstrip(".").lower()
     ending = said if said in endings else next((one for one in endings if one in policy.types), "")
-    if ending not in policy.types:
+    if ending not in policy.types or not _is_really(ending, file):
         raise Refused("FILE_TYPE_UNKNOWN", "photo, voice, video or document of a kind that we can keep")
     kind, media_type = policy.types[ending]
     return Medium(kind, media_type, ending, file)
+
+
+def _is_really(ending: str, file: IO[bytes]) -> bool:
+    """A second look where one container holds many things: zip, RIFF, Matroska."""
+    file.seek(0)
+    head = file.read(64)
+    if ending in OFFICE:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                names = archive.namelist()
+        except (zipfile.BadZipFile, ValueError, NotImplementedError):
+            return False
+        return "[Content_Types].xml" in names and any(name.startswith(OFFICE[ending]) for name in names)
+    return MARKS.get(ending, b"") in head
 
 
 def stripped(medium: Medium, policy: AttachmentPolicy) -> Medium:
@@ -77,7 +94,9 @@ def _picture(file: IO[bytes], form: str, most_pixels: int) -> tuple[IO[bytes], P
             quality = {} if form == "PNG" else {"quality": QUALITY}
             upright.save(clean, form, exif=b"", **quality)
             return clean, position
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Refused("PICTURE_TOO_LARGE", f"a picture has at most {most_pixels} pixels") from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise Refused("FILE_DAMAGED", "the picture cannot be read") from error
 
 

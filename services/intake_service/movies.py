@@ -15,7 +15,8 @@ from services.intake_service.places import Point
 from shared.engine.decider import Refused
 
 TOLD = frozenset({b"udta", b"meta", b"uuid"})
-HOLDING = frozenset({b"moov", b"trak"})
+HOLDING = frozenset({b"moov", b"trak", b"mdia", b"minf", b"edts", b"moof", b"traf"})
+DEEPEST = 8
 LONGEST_TOLD = 4 << 20
 ZEROS = bytes(1 << 16)
 _ISO6709 = re.compile(rb"([+-]\d{1,2}\.\d+)([+-]\d{1,3}\.\d+)")
@@ -25,19 +26,20 @@ def strip_movie(file: IO[bytes]) -> Point | None:
     """Empty the metadata boxes in place; answers with the position that they told. Raises Refused."""
     end = file.seek(0, 2)
     position = None
-    for start, length in list(_told(file, 0, end)):
-        file.seek(start + 8)
-        position = position or _position(file.read(min(length - 8, LONGEST_TOLD)))
+    for start, header, length in list(_told(file, 0, end, 0)):
+        file.seek(start + header)
+        position = position or _position(file.read(min(length - header, LONGEST_TOLD)))
         file.seek(start + 4)
         file.write(b"free")
-        left = length - 8
+        file.seek(start + header)
+        left = length - header
         while left > 0:
             left -= file.write(ZEROS[:left])
     return position
 
 
-def _told(file: IO[bytes], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Where metadata boxes are, and how long with their headers."""
+def _told(file: IO[bytes], start: int, end: int, depth: int) -> Iterator[tuple[int, int, int]]:
+    """Where metadata boxes are, how long their headers are, and they themselves. Raises Refused."""
     while start + 8 <= end:
         file.seek(start)
         length, kind = struct.unpack(">I4s", file.read(8))
@@ -46,12 +48,12 @@ def _told(file: IO[bytes], start: int, end: int) -> Iterator[tuple[int, int]]:
             header, length = 16, struct.unpack(">Q", file.read(8).rjust(8, b"\0"))[0]
         elif length == 0:
             length = end - start
-        if length < header or start + length > end:
+        if length < header or start + length > end or depth > DEEPEST:
             raise Refused("FILE_DAMAGED", "the video or voice file cannot be read")
-        if kind in TOLD and header == 8:
-            yield start, length
+        if kind in TOLD:
+            yield start, header, length
         elif kind in HOLDING:
-            yield from _told(file, start + header, start + length)
+            yield from _told(file, start + header, start + length, depth + 1)
         start += length
 
 

@@ -59,9 +59,9 @@ def decide(command: Command, person: Person) -> Sequence[Payload]:
 def _done(command: Take) -> Payload:
     match command.measure:
         case Measure.RESTRICT:
-            return AppellantRestricted()
+            return AppellantRestricted(appeals=command.appeals)
         case Measure.RESTORE:
-            return AppellantRestored()
+            return AppellantRestored(appeals=command.appeals)
         case Measure.ERASE:
             return AppellantErased(appeals=command.appeals, keys=command.keys)
 

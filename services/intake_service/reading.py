@@ -19,7 +19,7 @@ from shared.contracts.outward import shown
 from shared.contracts.upcasters import payload_of
 from shared.engine.decider import NotYours
 from shared.engine.runtime import Running
-from shared.eventlog.sealing import Opens, sealed_refs, unseal_data
+from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
 from shared.web.identity import Ownership, Principal, Reach, Scope
 
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
@@ -31,7 +31,6 @@ PLAIN = (
     *("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency"),
     *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "cluster", "appellant_type", "version"),
 )
-RESTRICTED = "[restricted]"
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
 
 
@@ -137,13 +136,6 @@ async def _story(running: Running, appeal_id: str) -> list[dict[str, Any]]:
 def _opened(opener: Opens, event: dict[str, Any]) -> dict[str, Any]:
     place = f"{event['stream']}/{event['event_id']}"
     return {**event, "data": unseal_data(opener, event["type"], event["data"], place)}
-
-
-class Closed:
-    """Opens nothing: the person's data is kept and used no more."""
-
-    def open(self, sealed: Mapping[str, str], place: str) -> str:
-        return RESTRICTED
 
 
 async def restricted(running: Running, person: str) -> bool:

@@ -12,12 +12,10 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping, false, func, or_, select
 from starlette.responses import JSONResponse, Response
 
-from services.routing_service.directory import read_directory
+from services.routing_service import commands
 from services.routing_service.ground import MultiPolygon, geojson
-from services.routing_service.limits import shipped_limits
-from services.routing_service.order import ORDER, DispatchByHand, Order, Sign
 from services.routing_service.unit import CATALOGUE, UNIT, DraftCatalogue, KeepUnit, PublishCatalogue
-from services.routing_service.views import CATALOGUES, ORDERS, UNITS
+from services.routing_service.views import CATALOGUES, ORDERS, UNITS, has, split
 from shared.contracts.codes import CaseState, UnitType, Urgency
 from shared.contracts.envelope import BEIJING, rfc3339
 from shared.contracts.routing import Rule, UnitRegistered
@@ -31,7 +29,6 @@ from shared.web.fields import Body, Code, Label, Moment, ShortText
 from shared.web.identity import Ownership, Principal, Reach, Scope
 from shared.web.paging import Window, between, page
 from shared.web.preconditions import etag
-from shared.web.problems import Problem
 
 router = APIRouter()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
@@ -39,19 +36,6 @@ CanReadReference = Annotated[Asking, Depends(reads(Scope.READ_REFERENCE))]
 NEVER_DUE = datetime(2200, 1, 1, tzinfo=BEIJING)
 """Sorts after every real due time."""
 Words = Annotated[tuple[Label, ...], Field(max_length=200)]
-
-
-class DispatchBody(Body):
-    """Which unit, and why when the catalogue does not propose it."""
-
-    unit_id: Code
-    reason: ShortText | None = None
-    tier: Urgency | None = None
-    cc_district: Code | None = None
-
-
-class NoBody(Body):
-    """Nothing needs to be said."""
 
 
 class UnitBody(Body):
@@ -93,33 +77,8 @@ class PublishBody(Body):
     effective_from: Moment | None = None
 
 
-async def dispatch(call: Call[DispatchBody]) -> Plan:
-    """派单 by hand."""
-    body = call.body
-    async with call.running.pool.acquire() as connection:
-        directory = await read_directory(connection, call.now)
-    if (unit := directory.unit(body.unit_id)) is None:
-        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/unit_id", "message": "there is no such unit"}])
-    command = DispatchByHand(
-        at=call.now, actor=call.actor, unit=unit, tier=body.tier, cc_district=body.cc_district, reason=body.reason,
-        limits=shipped_limits(),
-    )  # fmt: skip
-    return _plan(call, command)
-
-
-async def sign(call: Call[NoBody]) -> Plan:
-    """签收 by the receiving unit."""
-    return _plan(call, Sign(at=call.now, actor=call.actor, unit_id=call.principal.unit_id))
-
-
-def _plan(call: Call[Any], command: Any) -> Plan:
-    guard = call.may_touch(_ownership)
-    intention = Intention(ORDER, call.subject, command, sealed_for=lambda order: order.subject_key, guard=guard)
-    return Plan(intention, state_and_version)
-
-
 def _owned(row: RowMapping) -> Ownership:
-    return Ownership(frozenset({row["lead_unit"]} - {None}), row["cc_district"])
+    return Ownership(frozenset([*split(row["called"]), *filter(None, [row["lead_unit"]])]), row["cc_district"])
 
 
 async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
@@ -127,13 +86,6 @@ async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownersh
     async with running.reads.connect() as connection:
         rows = (await connection.execute(select(ORDERS).where(ORDERS.c.appeal_id.in_(subjects)))).mappings()
         return {row["appeal_id"]: _owned(row) for row in rows}
-
-
-def _ownership(order: Order) -> Ownership:
-    if order.dispatch is None:
-        candidates = order.proposal.candidates if order.proposal else ()
-        return Ownership(district=candidates[0].cc_district or candidates[0].unit_id if candidates else None)
-    return Ownership(frozenset({order.dispatch.lead_unit}), order.dispatch.cc_district)
 
 
 async def keep_unit(call: Call[UnitBody]) -> Plan:
@@ -167,7 +119,8 @@ def order_of(row: RowMapping) -> dict[str, Any]:
     order: dict[str, Any] = {name: row[name] for name in (*plain, "model_version", "version")}
     order |= {name: row[name] and rfc3339(row[name]) for name in ("dispatched_at", "due_at", "updated_at")}
     derivation = orjson.loads(row["due_derivation"]) if row["due_derivation"] else None
-    return order | {"co_units": [], "due_derivation": derivation, "ticket_no": row["ticket_no"]}
+    order |= {"co_units": split(row["called"]), "due_derivation": derivation, "ticket_no": row["ticket_no"]}
+    return order | {name: bool(row[name]) for name in ("extended", "escalated", "supervised", "sign_overdue")}
 
 
 async def _order(asking: Asking, appeal_id: str) -> RowMapping:
@@ -224,7 +177,8 @@ def _in_reach(principal: Principal) -> Any:
         case Reach.OWN:
             return false()
         case Reach.UNIT:
-            return ORDERS.c.lead_unit.in_([principal.unit_id] if principal.unit_id else [])
+            unit = principal.unit_id
+            return or_(ORDERS.c.lead_unit == unit, has(ORDERS.c.called, unit)) if unit else false()
 
 
 @router.get("/v1/units", summary="The organisation tree")
@@ -263,10 +217,8 @@ def _unit(row: RowMapping) -> dict[str, Any]:
     return plain | {"aliases": orjson.loads(row["aliases"]), "boundary": boundary}
 
 
-_ORDER = "/v1/orders/{appeal_id}"
 COMMANDS = (
-    CommandRoute(f"{_ORDER}/dispatch", DispatchBody, Scope.DISPATCH, dispatch, "Dispatch by hand"),
-    CommandRoute(f"{_ORDER}/sign", NoBody, Scope.HANDLE, sign, "Sign for an order"),
+    *commands.COMMANDS,
     CommandRoute("/v1/units", UnitBody, Scope.KEEP_UNITS, keep_unit, "Enter a unit", subject="", method="PUT"),
     CommandRoute(
         "/v1/catalogue/versions", CatalogueBody, Scope.KEEP_CATALOGUE, draft_catalogue, "Draft a catalogue", 201, ""

@@ -7,14 +7,16 @@ nothing is gained by not signing. Law: Regulation Art 11-14, 17, 23; domain spec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass
 from decimal import Decimal
 
+from services.routing_service import contesting, cooperating, postponing
+from services.routing_service.dispatching import dispatched, may_lead
 from services.routing_service.jurisdiction import Unit
 from services.routing_service.limits import Limits
-from services.routing_service.proposal import copied_district
-from shared.contracts.codes import CaseState, UnitType, Urgency
+from services.routing_service.postponing import NoteReviewOverdue
+from services.routing_service.state import ENDED, Order, evolve
+from shared.contracts.codes import CaseState, Urgency
 from shared.contracts.envelope import Payload
 from shared.contracts.routing import (
     Candidate,
@@ -27,25 +29,6 @@ from shared.contracts.routing import (
     SignOverdue,
 )
 from shared.engine.decider import Command, Decider, IllegalTransition, NotYours, Refused
-
-
-@dataclass(frozen=True)
-class Order:
-    """What routing must remember to decide. `running` means that the handling clock of this round has not stopped."""
-
-    state: CaseState | None = None
-    proposal: OrderProposed | None = None
-    dispatch: OrderDispatched | None = None
-    running: bool = False
-    sign_overdue: bool = False
-
-    @property
-    def round(self) -> int:
-        return self.dispatch.round if self.dispatch else 0
-
-    @property
-    def subject_key(self) -> str:
-        return self.proposal.subject_key if self.proposal else ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,22 +112,31 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
         case NoteLimitExpired():
             return _note_limit_expired(command, order)
         case StopClock():
-            stops = order.running and command.round == order.round
+            stops = (order.running or order.state is CaseState.ON_LEDGER) and command.round == order.round
             return [HandlingCompleted(round=command.round)] if stops else []
         case Redispatch():
             return _redispatch(command, order, order.proposal)
         case End():
-            return [] if order.state in _ENDED else [OrderEnded(outcome=command.outcome)]
-    raise TypeError(command)
+            return [] if order.state in ENDED else [OrderEnded(outcome=command.outcome)]
+    return _along_the_way(command, order)
 
 
-_ENDED = frozenset({CaseState.ANSWERED, CaseState.REDIRECTED, CaseState.MERGED, CaseState.WITHDRAWN, CaseState.CLOSED})
+def _along_the_way(command: Command, order: Order) -> Sequence[Payload]:
+    if isinstance(command, contesting.COMMANDS):
+        return contesting.decide(command, order)
+    if isinstance(command, postponing.COMMANDS):
+        return postponing.decide(command, order)
+    return cooperating.decide(command, order)
 
 
 def _unknown(command: Command) -> Sequence[Payload]:
-    if isinstance(command, DispatchByHand | Sign):
-        raise NotYours
-    return []
+    """Clocks and neighbours may speak of an order that is not here; nobody else may."""
+    if isinstance(command, _NOTES):
+        return []
+    raise NotYours
+
+
+_NOTES = (DispatchAsProposed, NoteSignOverdue, NoteLimitExpired, StopClock, Redispatch, End, NoteReviewOverdue)
 
 
 def _dispatch_as_proposed(command: DispatchAsProposed, order: Order, proposal: OrderProposed) -> Sequence[Payload]:
@@ -155,63 +147,31 @@ def _dispatch_as_proposed(command: DispatchAsProposed, order: Order, proposal: O
 
 def _to_candidate(candidate: Candidate, proposal: OrderProposed, command: DispatchAsProposed) -> OrderDispatched:
     unit = Unit(candidate.unit_id, candidate.name, "", candidate.unit_type, candidate.cc_district)
-    return _dispatched(proposal, unit, candidate.tier, 1, command.at, command.limits, candidate=candidate)
+    return dispatched(proposal, unit, candidate.tier, 1, command.at, command.limits, candidate=candidate)
 
 
 def _dispatch_by_hand(command: DispatchByHand, order: Order, proposal: OrderProposed) -> Sequence[Payload]:
     if order.state is not CaseState.REGISTERED:
         raise IllegalTransition("dispatch", str(order.state))
     unit = command.unit
-    if unit.unit_type is UnitType.COMMUNITY:
-        raise Refused("COMMUNITY_NEVER_LEADS", "a community assists and is never the lead unit (Regulation Art 17)")
+    may_lead(unit)
     candidate = next((c for c in proposal.candidates if c.unit_id == unit.unit_id), None)
     if candidate is None and not command.reason:
         raise Refused("REASON_NEEDED", "the catalogue does not propose this unit; say why it is the right one")
     tier = command.tier or (candidate.tier if candidate else proposal.urgency) or Urgency.GENERAL
-    event = _dispatched(proposal, unit, tier, 1, command.at, command.limits, candidate=candidate)
+    event = dispatched(proposal, unit, tier, 1, command.at, command.limits, candidate=candidate)
     cc_district = event.cc_district or command.cc_district  # a street's own district is never replaced (Art 12)
     return [event.model_copy(update={"by_hand": True, "reason": command.reason, "cc_district": cc_district})]
 
 
 def _redispatch(command: Redispatch, order: Order, proposal: OrderProposed) -> Sequence[Payload]:
     before = order.dispatch
-    if before is None or order.state in _ENDED or command.round != order.round:
+    if before is None or order.state in ENDED or command.round != order.round:
         return []
     unit = Unit(before.lead_unit, before.lead_unit_name, "", before.unit_type, before.cc_district)
-    event = _dispatched(proposal, unit, before.tier, before.round + 1, command.at, command.limits)
+    event = dispatched(proposal, unit, before.tier, before.round + 1, command.at, command.limits)
     kept = {name: getattr(before, name) for name in ("rule_id", "catalogue_version", "model_version", "cc_district")}
     return [event.model_copy(update=kept)]
-
-
-def _dispatched(
-    proposal: OrderProposed,
-    unit: Unit,
-    tier: Urgency,
-    round_: int,
-    at: datetime,
-    limits: Limits,
-    candidate: Candidate | None = None,
-) -> OrderDispatched:
-    due = limits.due(tier, at)
-    return OrderDispatched(
-        ticket_no=proposal.ticket_no,
-        subject_key=proposal.subject_key,
-        identity_hidden=proposal.identity_hidden,
-        registered_at=proposal.registered_at,
-        lead_unit=unit.unit_id,
-        lead_unit_name=unit.name,
-        unit_type=unit.unit_type,
-        cc_district=copied_district(unit),
-        tier=tier,
-        round=round_,
-        due_at=due.handle,
-        sign_due_at=due.sign,
-        due_derivation=due.derivation,
-        by_hand=False,
-        catalogue_version=proposal.catalogue_version if candidate else None,
-        rule_id=candidate.rule_id if candidate else None,
-        model_version=proposal.model_version,
-    )
 
 
 def _sign(command: Sign, order: Order) -> Sequence[Payload]:
@@ -232,26 +192,10 @@ def _note_sign_overdue(command: NoteSignOverdue, order: Order) -> Sequence[Paylo
 
 def _note_limit_expired(command: NoteLimitExpired, order: Order) -> Sequence[Payload]:
     dispatch = order.dispatch
-    if not order.running or dispatch is None or order.state in _ENDED or command.at < dispatch.due_at:
+    due_at = order.due_at
+    if not order.running or dispatch is None or due_at is None or order.state in ENDED or command.at < due_at:
         return []
-    return [HandlingLimitExpired(unit_id=dispatch.lead_unit, round=order.round, due_at=dispatch.due_at)]
-
-
-def evolve(order: Order, event: Payload) -> Order:
-    match event:
-        case OrderProposed():
-            return Order(CaseState.REGISTERED, event)
-        case OrderDispatched():
-            return replace(order, state=CaseState.DISPATCHED, dispatch=event, running=True, sign_overdue=False)
-        case SignOverdue():
-            return replace(order, sign_overdue=True)
-        case OrderSigned():
-            return replace(order, state=CaseState.SIGNED)
-        case HandlingCompleted() | HandlingLimitExpired():
-            return replace(order, state=CaseState.CALLBACK_DUE, running=False)
-        case OrderEnded():
-            return replace(order, state=event.outcome, running=False)
-    return order
+    return [HandlingLimitExpired(unit_id=dispatch.lead_unit, round=order.round, due_at=due_at)]
 
 
 ORDER = Decider("order", Order(), decide, evolve)

@@ -19,6 +19,7 @@ from services.routing_service.order import (
     StopClock,
     automatic,
 )
+from services.routing_service.postponing import NoteReviewOverdue
 from services.routing_service.proposal import Directory, Matter, propose
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Actor
@@ -32,8 +33,13 @@ from shared.contracts.intake import (
     AppealWithdrawn,
 )
 from shared.contracts.routing import (
+    ConsultationOpened,
+    ExtensionGranted,
     HandlingCompleted,
     HandlingLimitExpired,
+    LedgerClosed,
+    LedgerOpened,
+    LedgerReviewed,
     OrderDispatched,
     OrderEnded,
     OrderProposed,
@@ -143,13 +149,19 @@ DEADLINES = Deadlines(
         OrderDispatched: _dispatched,
         OrderSigned: _met("sign"),
         SignOverdue: _met("sign"),
-        HandlingCompleted: _met("sign", "handle"),
+        HandlingCompleted: _met("sign", "handle", "ledger"),
         HandlingLimitExpired: _met("sign", "handle"),
-        OrderEnded: _met("dispatch", "sign", "handle"),
+        ConsultationOpened: _met("dispatch"),
+        ExtensionGranted: lambda event, _: [Deadline("handle", event.due_at)],
+        LedgerOpened: lambda event, _: [Met("handle"), Deadline("ledger", event.review_on)],
+        LedgerReviewed: lambda event, _: [Deadline("ledger", event.review_on)],
+        LedgerClosed: lambda event, _: [Met("ledger"), Deadline("handle", event.due_at)],
+        OrderEnded: _met("dispatch", "sign", "handle", "ledger"),
     },
     commands={
         "dispatch": _when_due(lambda due: DispatchAsProposed(at=due.now, actor=ROUTING, limits=shipped_limits())),
         "sign": _when_due(lambda due: NoteSignOverdue(at=due.now, actor=ROUTING)),
+        "ledger": _when_due(lambda due: NoteReviewOverdue(at=due.now, actor=ROUTING)),
         "handle": _when_due(lambda due: NoteLimitExpired(at=due.now, actor=ROUTING)),
     },
 )

@@ -34,6 +34,11 @@ ORDERS = Table(
     Column("model_version", Text),
     Column("candidates", Text),
     Column("automatic", Boolean),
+    Column("called", Text),
+    Column("extended", Boolean),
+    Column("escalated", Boolean),
+    Column("supervised", Boolean),
+    Column("sign_overdue", Boolean),
     Column("updated_at", DateTime(timezone=True)),
     Column("version", Integer),
 )
@@ -68,6 +73,7 @@ CATALOGUES = Table(
 class Orders(KeyedView):
     """One row an order."""
 
+    VERSION = 2
     table = ORDERS
     sources = OWN
     indexes = ("lead_unit, state, due_at", "cc_district, state, due_at", "state, due_at", "due_at, appeal_id")
@@ -85,12 +91,50 @@ class Orders(KeyedView):
                 row["automatic"] = event.data["automatic"]
             case "order-dispatched":
                 _dispatched(row, event)
-            case "order-signed":
-                row["state"] = CaseState.SIGNED.value
-            case "handling-completed" | "handling-limit-expired":
-                row["state"] = CaseState.CALLBACK_DUE.value
             case "order-ended":
                 row["state"] = event.data["outcome"]
+            case "objection-rejected":
+                row["state"] = event.data["returns_to"]
+            case "extension-granted" | "ledger-closed":
+                row["due_at"] = datetime.fromisoformat(event.data["due_at"])
+            case "whistle-blown":
+                called = [*split(row["called"]), *event.data["departments"]]
+                row["called"] = SEPARATOR.join(dict.fromkeys(called))
+        name = event.type.split(".")[-2]
+        row["state"] = _STATES.get(name, row["state"])
+        if name in _MARKS:
+            row[_MARKS[name]] = True
+
+
+SEPARATOR = " > "
+
+
+def split(joined: str | None) -> list[str]:
+    """What a column joins."""
+    return joined.split(SEPARATOR) if joined else []
+
+
+def has(column: Any, one: str) -> Any:
+    """As SQL: whether one is among what a column joins."""
+    return (SEPARATOR + column + SEPARATOR).contains(f"{SEPARATOR}{one}{SEPARATOR}", autoescape=True)
+
+
+_STATES = {
+    "order-signed": CaseState.SIGNED.value,
+    "consultation-opened": CaseState.CONSULTING.value,
+    "consultation-closed": CaseState.REGISTERED.value,
+    "order-objected": CaseState.OBJECTED.value,
+    "ledger-opened": CaseState.ON_LEDGER.value,
+    "ledger-closed": CaseState.SIGNED.value,
+    "handling-completed": CaseState.CALLBACK_DUE.value,
+    "handling-limit-expired": CaseState.CALLBACK_DUE.value,
+}
+_MARKS = {
+    "extension-granted": "extended",
+    "order-escalated": "escalated",
+    "supervision-opened": "supervised",
+    "sign-overdue": "sign_overdue",
+}
 
 
 def _dispatched(row: dict[str, Any], event: Envelope) -> None:
@@ -102,6 +146,7 @@ def _dispatched(row: dict[str, Any], event: Envelope) -> None:
         dispatched_at=event.time,
         due_at=datetime.fromisoformat(data["due_at"]),
         due_derivation=_json(data["due_derivation"]),
+        sign_overdue=False,
     )
 
 

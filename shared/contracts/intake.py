@@ -175,10 +175,10 @@ class AttachmentAdded(_Intake):
 
 
 class AttachmentScanned(_Intake):
-    """The scanner, away when the file came, has looked at it. An infected file is shown to nobody."""
+    """The scanner, away when the file came, has looked at it. Only a clean file is shown to anybody."""
 
     number: int
-    verdict: Literal["CLEAN", "INFECTED"]
+    verdict: Literal["CLEAN", "INFECTED", "UNSCANNABLE"]
 
 
 class AppellantWrote(_Intake):
@@ -234,11 +234,15 @@ class AppellantMeasureRequested(_Intake):
 
 
 class AppellantRestricted(_Intake):
-    """The person's data is kept and used no more. PIPL Art 47."""
+    """The person's data, in these appeals, is kept and used no more. PIPL Art 47."""
+
+    appeals: tuple[str, ...] = ()
 
 
 class AppellantRestored(_Intake):
     """The restriction is lifted."""
+
+    appeals: tuple[str, ...] = ()
 
 
 class AppellantErased(_Intake):

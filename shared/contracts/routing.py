@@ -137,6 +137,171 @@ class OrderSigned(_Routing):
     round: int
 
 
+class ConsultationOpened(_Routing):
+    """派单会商: who is responsible is talked over before dispatch. Art 12 ¶2."""
+
+    participants: tuple[str, ...]
+    reason: Personal | None = None
+
+
+class ConsultationClosed(_Routing):
+    """What the talk came to; the dispatch follows."""
+
+    unit_id: str
+    decision: Personal
+
+
+class OrderObjected(_Routing):
+    """派单异议: the unit says that the duty or the ground is another's. It stays responsible meanwhile. Art 12, 14."""
+
+    unit_id: str
+    ground: Literal["DUTY", "JURISDICTION"]
+    reason: Personal
+    proposed_unit: str | None = None
+    round: int
+    review_due_at: Instant
+
+
+class ObjectionUpheld(_Routing):
+    """The reviewer agrees; the order goes to another unit."""
+
+    unit_id: str
+    to_unit: str
+    reason: Personal
+    round: int
+    late: bool
+
+
+class ObjectionRejected(_Routing):
+    """The reviewer does not agree: whoever received it first keeps it (首接负责). Art 14."""
+
+    unit_id: str
+    reason: Personal
+    returns_to: CaseState
+    round: int
+    late: bool
+
+
+class ExtensionRequested(_Routing):
+    """延期: the unit asks for more time, lawfully and with a reason. Art 15(2)."""
+
+    unit_id: str
+    until: Instant
+    reason: Personal
+    round: int
+
+
+class ExtensionGranted(_Routing):
+    """The due time moves; the one before stays on the record. Appellant and hotline are told."""
+
+    unit_id: str
+    due_at: Instant
+    previous_due_at: Instant
+    round: int
+    policy: str
+
+
+class ExtensionDenied(_Routing):
+    """The due time stays."""
+
+    unit_id: str
+    reason: Personal
+    round: int
+
+
+class WhistleBlown(_Routing):
+    """街乡吹哨: the street calls departments to work together on the spot. Art 16."""
+
+    number: int
+    kind: Literal["APPEAL", "KEY_TASK", "ENFORCEMENT", "EMERGENCY"]
+    departments: tuple[str, ...]
+    reason: Personal
+    report_due_at: Instant
+
+
+class DepartmentReported(_Routing):
+    """部门报到. `late` is measured, not judged; a refusal is visible and enters the assessment. Art 16, 33."""
+
+    number: int
+    unit_id: str
+    refused: bool
+    reason: Personal | None = None
+    late: bool
+
+
+class SubtaskClosed(_Routing):
+    """A department has done its part, or says why not."""
+
+    number: int
+    unit_id: str
+    solved: bool
+    result: Personal
+
+
+class WhistleClosed(_Routing):
+    """The street ends the whistle; both sides are assessed. Art 33."""
+
+    number: int
+    justified: bool
+    solved: bool
+    absent: tuple[str, ...]
+
+
+class OrderEscalated(_Routing):
+    """提级: beyond the unit's power, so a higher level must study it. Art 20."""
+
+    level: Literal["DISTRICT", "MUNICIPAL", "LINE_AUTHORITY"]
+    reason: Personal
+
+
+class SupervisionOpened(_Routing):
+    """督办: the handling itself is watched."""
+
+    reason: Personal
+
+
+class LedgerRequested(_Routing):
+    """挂账 asked for: it cannot be solved yet, for objective reasons, and there is a plan. Art 15(2)."""
+
+    unit_id: str
+    plan: Personal
+    review_on: Instant
+    by: str
+    round: int
+
+
+class LedgerOpened(_Routing):
+    """Another person than the one who asked agreed: the handling clock rests, with so many seconds left."""
+
+    plan: Personal
+    review_on: Instant
+    seconds_left: int
+    round: int
+
+
+class LedgerReviewed(_Routing):
+    """Looked at on its day: it stays on the ledger until the next review."""
+
+    finding: Personal
+    review_on: Instant
+    round: int
+
+
+class LedgerClosed(_Routing):
+    """Off the ledger: the rest of the handling time runs from here."""
+
+    reason: Personal
+    due_at: Instant
+    round: int
+
+
+class LedgerReviewOverdue(_Routing):
+    """The day of the review has passed and nobody has looked."""
+
+    review_on: Instant
+    round: int
+
+
 class SignOverdue(_Routing):
     """The unit had not signed when the signing limit passed."""
 

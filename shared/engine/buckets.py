@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import IO, Any
 
+import aiohttp
 from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 from botocore.exceptions import BotoCoreError, ClientError
@@ -29,9 +30,12 @@ class Bucket:
 
     async def get(self, name: str) -> AsyncIterator[bytes]:
         answer = await self._ask(self._client.get_object(**self._at(name)))
-        async with answer["Body"] as body:
-            async for block in body.iter_chunks(BLOCK):
-                yield block
+        try:
+            async with answer["Body"] as body:
+                async for block in body.iter_chunks(BLOCK):
+                    yield block
+        except (aiohttp.ClientError, BotoCoreError) as error:
+            raise StoreUnavailable(type(error).__name__) from None
 
     async def remove(self, name: str) -> None:
         await self._ask(self._client.delete_object(**self._at(name)))

@@ -214,6 +214,7 @@ class Projection:
             what = columns if columns.startswith("USING ") else f"({columns})"
             statement = f'CREATE INDEX "{physical}_{number}" ON "{physical}" {what}'
             await connection.execute(statement, timeout=INDEX_SECONDS)
+        await connection.execute(f'ANALYZE "{physical}"', timeout=INDEX_SECONDS)
 
     async def _point_at(self, connection: Connection, generation: int) -> None:
         await connection.execute(f'DROP VIEW IF EXISTS "{self.view.name}"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import IO, Protocol
 
 BLOCK = 1 << 17
@@ -13,11 +14,15 @@ class ScannerAway(OSError):
     """The scanner cannot be reached, or did not finish."""
 
 
+class CannotBeScanned(Exception):
+    """The scanner does not take a file of this size, or of this kind; raise its limits (clamd: StreamMaxLength)."""
+
+
 class Scanner(Protocol):
     """Says whether a file is clean."""
 
     async def is_clean(self, file: IO[bytes]) -> bool:
-        """Look at a file from its beginning. Raises ScannerAway."""
+        """Look at a file from its beginning. Raises ScannerAway, CannotBeScanned."""
         ...
 
 
@@ -36,7 +41,7 @@ class ClamAV:
         if verdict.endswith(b" FOUND"):
             return False
         if not verdict.endswith(b": OK"):
-            raise ScannerAway("clamd could not scan it")
+            raise CannotBeScanned
         return True
 
     async def _asked(self, file: IO[bytes]) -> bytes:
@@ -44,11 +49,12 @@ class ClamAV:
         try:
             writer.write(b"zINSTREAM\0")
             file.seek(0)
-            while block := file.read(BLOCK):
-                writer.write(len(block).to_bytes(4, "big") + block)
+            with suppress(ConnectionError):  # clamd hangs up when it has had enough, and says why
+                while block := file.read(BLOCK):
+                    writer.write(len(block).to_bytes(4, "big") + block)
+                    await writer.drain()
+                writer.write(b"\0\0\0\0")
                 await writer.drain()
-            writer.write(b"\0\0\0\0")
-            await writer.drain()
             return (await reader.readuntil(b"\0")).rstrip(b"\0")
         finally:
             writer.close()

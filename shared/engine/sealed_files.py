@@ -27,6 +27,14 @@ class FileDamaged(Exception):
 async def seal_file(keyring: Keyring, ref: str, name: str, file: IO[bytes]) -> tuple[IO[bytes], str]:
     """The sealed form of a file, from its beginning, and its SHA-256. The key must be at hand."""
     sealed = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        return sealed, await _sealed_into(sealed, keyring, ref, name, file)
+    except BaseException:
+        sealed.close()
+        raise
+
+
+async def _sealed_into(sealed: IO[bytes], keyring: Keyring, ref: str, name: str, file: IO[bytes]) -> str:
     digest = sha256()
     file.seek(0)
     number, chunk = 0, file.read(CHUNK)
@@ -37,7 +45,7 @@ async def seal_file(keyring: Keyring, ref: str, name: str, file: IO[bytes]) -> t
             digest.update(part)
             sealed.write(part)
         if not following:
-            return sealed, digest.hexdigest()
+            return digest.hexdigest()
         number, chunk = number + 1, following
         await asyncio.sleep(0)
 
@@ -73,7 +81,7 @@ def _frame(held: bytearray) -> bytes | None:
 def _opened(keyring: Keyring, ref: str, place: str, frame: bytes) -> bytes:
     try:
         return keyring.decrypt(ref, frame, place)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # changed, or too short to be one
         raise FileDamaged(place) from None
 
 

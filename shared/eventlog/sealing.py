@@ -48,6 +48,16 @@ class Opens(Protocol):
         ...
 
 
+RESTRICTED = "[restricted]"
+
+
+class Closed:
+    """Opens nothing: the person's data is kept and used no more."""
+
+    def open(self, sealed: Mapping[str, str], place: str) -> str:
+        return RESTRICTED
+
+
 class SubjectErased(Exception):
     """The key of this subject was destroyed; nothing about them can be written under it again."""
 

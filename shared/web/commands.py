@@ -60,6 +60,7 @@ class Call(Generic[B]):
     now: datetime
     headers: Mapping[str, str]
     fingerprint: Callable[[], bytes]
+    path: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def actor(self) -> Actor:
@@ -133,7 +134,8 @@ class CommandRoute:
         await wait_for_position(request, running)
         subject = request.path_params.get(self.subject, "")
         async with self.read(request, running) as (body, same):
-            call = Call(running, principal, self.scope, subject, body, running.clock.now(), request.headers, same)
+            now, path = running.clock.now(), request.path_params
+            call = Call(running, principal, self.scope, subject, body, now, request.headers, same, path)
             return await self.carry_out(call, asked)
 
     def path_in(self, service: str) -> str:

@@ -54,6 +54,9 @@ class Scope(StrEnum):
     KEEP_PERSONS = "appellants:keep"
     KEEP_KNOWLEDGE = "knowledge:keep"
     CONTRIBUTE = "appeal:contribute"
+    REVIEW = "order:review"
+    SUPERVISE = "order:supervise"
+    KEEP_LEDGER = "order:ledger"
 
 
 class Reach(StrEnum):
@@ -71,6 +74,8 @@ _HANDLER = {
     Scope.READ: Reach.UNIT,
     Scope.REVEAL: Reach.UNIT,
     Scope.HANDLE: Reach.UNIT,
+    Scope.KEEP_LEDGER: Reach.UNIT,
+    Scope.SUPERVISE: Reach.UNIT,
     Scope.KEEP_KNOWLEDGE: Reach.UNIT,
     Scope.READ_REFERENCE: Reach.ALL,
     Scope.READ_SCORES: Reach.ALL,
@@ -82,12 +87,20 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
     "AGENT": _HOTLINE_READ | _FOR_THE_APPELLANT,
     "HOTLINE_SUPERVISOR": _HOTLINE_READ
     | _FOR_THE_APPELLANT
-    | {Scope.DISPATCH: Reach.ALL, Scope.KEEP_PERSONS: Reach.ALL, Scope.KEEP_KNOWLEDGE: Reach.ALL},
+    | {
+        Scope.DISPATCH: Reach.ALL,
+        Scope.SUPERVISE: Reach.ALL,
+        Scope.KEEP_PERSONS: Reach.ALL,
+        Scope.KEEP_KNOWLEDGE: Reach.ALL,
+    },
     "DISPATCHER": _HOTLINE_READ | {Scope.DISPATCH: Reach.ALL, Scope.TRIAGE: Reach.ALL},
     "CALLBACK_OFFICER": _HOTLINE_READ | {Scope.CALL_BACK: Reach.ALL, Scope.REVEAL: Reach.ALL},
     "MUNICIPAL_ADMIN": _HOTLINE_READ
     | {
         Scope.DISPATCH: Reach.ALL,
+        Scope.REVIEW: Reach.ALL,
+        Scope.SUPERVISE: Reach.ALL,
+        Scope.KEEP_LEDGER: Reach.ALL,
         Scope.KEEP_UNITS: Reach.ALL,
         Scope.KEEP_CATALOGUE: Reach.ALL,
         Scope.KEEP_POLICY: Reach.ALL,
@@ -100,6 +113,8 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.READ: Reach.DISTRICT,
         Scope.DISPATCH: Reach.DISTRICT,
         Scope.HANDLE: Reach.UNIT,
+        Scope.SUPERVISE: Reach.DISTRICT,
+        Scope.KEEP_LEDGER: Reach.DISTRICT,
         Scope.READ_REFERENCE: Reach.ALL,
         Scope.READ_SCORES: Reach.ALL,
         Scope.SUBSCRIBE: Reach.DISTRICT,

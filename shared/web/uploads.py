@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +26,11 @@ BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Upload:
-    """What came: the file, what its sender called it and said it was, and the other fields of the form."""
+    """What came: the file, what its sender called it and said it was, and the other fields of the form.
+
+    `notes` is for whoever works on it: a command may be decided twice, the file need not be looked at twice. Files that
+    are `made` of it are closed with it.
+    """
 
     file: IO[bytes]
     name: str | None
@@ -34,6 +38,8 @@ class Upload:
     size: int
     digest: bytes
     fields: Mapping[str, str] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
+    made: list[IO[bytes]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,7 @@ class FileRoute(CommandRoute):
 
     most_bytes: Callable[[], int] = lambda: 0
     raw: tuple[str, ...] = ()
+    before: Callable[[Request, Running], Awaitable[None]] | None = None
 
     @property
     def media_types(self) -> tuple[str, ...]:
@@ -51,6 +58,8 @@ class FileRoute(CommandRoute):
     async def read(self, request: Request, running: Running) -> AsyncIterator[tuple[Any, Callable[[], bytes]]]:
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         unencoded(request)
+        if self.before is not None:
+            await self.before(request, running)
         pieces = _limited(request, self.most_bytes())
         if media_type not in self.media_types:
             raise Problem("UNSUPPORTED_MEDIA_TYPE", f"send {', '.join(self.media_types)}")
@@ -88,20 +97,27 @@ async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
 @asynccontextmanager
 async def _form(request: Request, pieces: AsyncIterator[bytes]) -> AsyncIterator[Upload]:
     """RFC 7578: one part `file`, and a few short fields."""
-    parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=MOST_FIELDS, max_part_size=LONGEST_FIELD)  # type: ignore[arg-type]
+    limits: Any = {"max_files": 1, "max_fields": MOST_FIELDS, "max_part_size": LONGEST_FIELD}
+    parser = MultiPartParser(request.headers, pieces, **limits)  # type: ignore[arg-type]
+    made: list[IO[bytes]] = []
+    try:
+        yield await _parsed(parser, made)
+    finally:
+        for opened in (*parser._files_to_close_on_error, *made):  # those of a form that was cut off among them
+            opened.close()
+
+
+async def _parsed(parser: MultiPartParser, made: list[IO[bytes]]) -> Upload:
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError):
         raise Problem("BAD_REQUEST", "the form cannot be read") from None
-    try:
-        part = form.get("file")
-        if part is None or isinstance(part, str):
-            raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/file", "message": "the form has no file"}])
-        fields = {name: value for name, value in form.items() if isinstance(value, str)}
-        digest, size = _digest(part.file)
-        yield Upload(part.file, part.filename, part.content_type or "", size, digest, fields)
-    finally:
-        await form.close()
+    part = form.get("file")
+    if part is None or isinstance(part, str):
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/file", "message": "the form has no file"}])
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    digest, size = _digest(part.file)
+    return Upload(part.file, part.filename, part.content_type or "", size, digest, fields, made=made)
 
 
 def _digest(file: IO[bytes]) -> tuple[bytes, int]:

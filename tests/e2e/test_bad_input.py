@@ -104,6 +104,7 @@ async def test_unknown_and_read_only_fields_are_refused(still: City) -> None:
 
 OTHERS: dict[type, list[Any]] = {
     bool: [1, 0, "true", "false", [], {}],
+    int: ["1", 1.5, True, [], {}, CANARY],
     float: ["116.4", True, [], {}, CANARY],
     str: [5, 0, 5.5, True, [], {}, ["x"]],
     list: [{}, CANARY, 5, True],

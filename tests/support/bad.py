@@ -46,6 +46,19 @@ KnowledgeBody {"title": "水表过户", "text": "到窗口办理", "owner_unit":
   "valid_until": "2030-01-01T00:00:00+08:00"}
 RetireBody {}
 MeasureBody {"ground": "REQUEST_OF_PERSON"}
+ConsultationBody {"participants": ["bj-water", "110105"], "reason": "职责不清"}
+ConsultationCloseBody {"decision": "由水务负责", "unit_id": "bj-water"}
+ObjectBody {"ground": "DUTY", "reason": "不属我单位职责", "proposed_unit": "bj-gas"}
+UpholdBody {"unit_id": "bj-gas", "reason": "属实"}
+ReasonBody {"reason": "理由充分"}
+ExtensionBody {"until": "2026-12-01T12:00:00+08:00", "reason": "等待配件"}
+WhistleBody {"departments": ["bj-housing"], "kind": "APPEAL", "reason": "联合执法"}
+ReportInBody {"number": 1, "refused": false, "reason": "已到场"}
+SubtaskBody {"solved": true, "result": "已整改"}
+WhistleCloseBody {"number": 1, "solved": true, "justified": true}
+EscalateBody {"level": "DISTRICT", "reason": "超出权限"}
+LedgerBody {"plan": "纳入明年改造", "review_on": "2026-12-20T12:00:00+08:00"}
+LedgerReviewBody {"finding": "方案推进中", "review_on": "2027-01-20T12:00:00+08:00"}
 DispatchBody {"unit_id": "bj-water", "reason": "职责", "tier": "GENERAL", "cc_district": "110105"}
 NoBody {}
 UnitBody {"unit_id": "u1", "name": "某单位", "name_en": "U", "unit_type": "MUNICIPAL_DEPT", "parent_id": "u0",

@@ -81,8 +81,8 @@ def attach(seen: CaseState = CaseState.HANDLING) -> Attach:
     return Attach(at=AT, facts=file(0), most=2, seen=seen)
 
 
-def scanned(clean: bool = True, number: int = 1) -> NoteScan:
-    return NoteScan(at=AT, number=number, clean=clean)
+def scanned(verdict: Any = "CLEAN", number: int = 1) -> NoteScan:
+    return NoteScan(at=AT, number=number, verdict=verdict)
 
 
 def invite(seen: CaseState = CaseState.HANDLING) -> Invite:
@@ -143,23 +143,23 @@ def test_evaluations_are_taken_up_to_the_last_moment() -> None:
     opened(CLOSED).when(evaluate(CaseState.CLOSED, until=AT, at=late)).then_refused("EVALUATION_OVER")
 
 
-@pytest.mark.parametrize(("clean", "verdict"), [(True, "CLEAN"), (False, "INFECTED")])
-def test_a_verdict_is_noted_for_a_file_that_waits_for_it(clean: bool, verdict: Any) -> None:
+@pytest.mark.parametrize("verdict", ["CLEAN", "INFECTED", "UNSCANNABLE"])
+def test_a_verdict_is_noted_for_a_file_that_waits_for_it(verdict: Any) -> None:
     said = AttachmentScanned(number=1, verdict=verdict)
-    opened(file(1, "PENDING")).when(scanned(clean)).then(said)
+    opened(file(1, "PENDING")).when(scanned(verdict)).then(said)
     opened(file(1, "PENDING"), said).when(scanned()).then()
-    opened(file(1, "PENDING"), said).when(scanned(clean=False)).then()
+    opened(file(1, "PENDING"), said).when(scanned("INFECTED")).then()
 
 
 @pytest.mark.parametrize("scan", ["CLEAN", "UNSCANNED"])
 def test_a_file_that_does_not_wait_gets_no_verdict(scan: str) -> None:
-    opened(file(1, scan)).when(scanned(clean=False)).then()
+    opened(file(1, scan)).when(scanned("INFECTED")).then()
     opened(file(1, "PENDING")).when(scanned(number=2)).then()
 
 
 def test_a_file_that_came_before_the_end_is_scanned_after_it() -> None:
     said = AttachmentScanned(number=1, verdict="INFECTED")
-    opened(file(1, "PENDING"), CLOSED).when(scanned(clean=False)).then(said)
+    opened(file(1, "PENDING"), CLOSED).when(scanned("INFECTED")).then(said)
 
 
 def test_who_helps_is_invited_once() -> None:

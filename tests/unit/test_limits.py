@@ -40,7 +40,7 @@ def test_the_derivation_is_enough_to_compute_the_due_time_again_by_hand(tier: Ur
         calendar="NATURAL",
         clock_start="DISPATCH",
         started_at=BEFORE_THE_HOLIDAY,
-        policy="limits-2026-1",
+        policy="limits-2026-2",
         source=derivation.source,
     )
     assert derivation.source

@@ -117,3 +117,22 @@ def test_lengths_that_do_not_fit_are_refused_and_nothing_is_changed(movie: bytes
     with pytest.raises(Refused) as error:
         strip_movie(file)
     assert error.value.code == "FILE_DAMAGED" and file.getvalue() == movie
+
+
+@pytest.mark.parametrize("around", [b"mdia", b"minf", b"edts", b"moof", b"traf"])
+def test_a_box_with_a_long_length_is_emptied_too_wherever_it_stands(around: bytes) -> None:
+    telling = long_box(b"udta", MAKE + XYZ)
+    after, position = told(FTYP + box(b"moov", box(around, telling)) + MDAT)
+    assert position == Point(116.4074, 39.9042)
+    assert b"SECRETPHONE" not in after.replace(MDAT, b"") and len(after) == len(
+        FTYP + box(b"moov", box(around, telling)) + MDAT
+    )
+
+
+def test_boxes_nested_without_end_are_refused() -> None:
+    movie = MVHD
+    for _ in range(1200):
+        movie = box(b"moov", movie)
+    with pytest.raises(Refused) as refusal:
+        told(FTYP + movie)
+    assert refusal.value.code == "FILE_DAMAGED"

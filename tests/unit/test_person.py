@@ -20,8 +20,8 @@ from tests.support.spec import given
 
 AT = datetime(2026, 11, 24, 9, 0, tzinfo=BEIJING)
 DONE: dict[Measure, Payload] = {
-    Measure.RESTRICT: AppellantRestricted(),
-    Measure.RESTORE: AppellantRestored(),
+    Measure.RESTRICT: AppellantRestricted(appeals=("a1",)),
+    Measure.RESTORE: AppellantRestored(appeals=("a1",)),
     Measure.ERASE: AppellantErased(appeals=("a1",), keys=("k1",)),
 }
 

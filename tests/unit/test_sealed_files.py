@@ -108,14 +108,20 @@ async def test_not_one_bit_may_change() -> None:
 async def test_a_huge_length_is_refused_before_anything_is_gathered() -> None:
     ring, read = await keyring("k1"), []
 
-    async def endless() -> AsyncIterator[bytes]:
-        while True:
+    async def many() -> AsyncIterator[bytes]:
+        for _ in range(50):
             read.append(1)
             yield b"\xff" * 100
 
     with pytest.raises(FileDamaged):
-        [chunk async for chunk in open_file(ring, "k1", NAME, endless())]
+        [chunk async for chunk in open_file(ring, "k1", NAME, many())]
     assert len(read) == 1
+
+
+async def test_an_object_of_zeros_is_damaged_and_nothing_worse() -> None:
+    ring = await keyring("k1")
+    with pytest.raises(FileDamaged):
+        await opened(ring, bytes(4096))
 
 
 async def test_a_file_opens_under_its_own_name_alone() -> None:

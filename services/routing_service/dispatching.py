@@ -1,0 +1,49 @@
+"""派单: what it says when an order goes to a unit, whoever sends it. Regulation Art 11-13."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from services.routing_service.jurisdiction import Unit
+from services.routing_service.limits import Limits
+from services.routing_service.proposal import copied_district
+from shared.contracts.codes import UnitType, Urgency
+from shared.contracts.routing import Candidate, OrderDispatched, OrderProposed
+from shared.engine.decider import Refused
+
+
+def may_lead(unit: Unit) -> None:
+    """Raises Refused for a community: it assists. Art 17."""
+    if unit.unit_type is UnitType.COMMUNITY:
+        raise Refused("COMMUNITY_NEVER_LEADS", "a community assists and is never the lead unit (Regulation Art 17)")
+
+
+def dispatched(
+    proposal: OrderProposed,
+    unit: Unit,
+    tier: Urgency,
+    round_: int,
+    at: datetime,
+    limits: Limits,
+    candidate: Candidate | None = None,
+) -> OrderDispatched:
+    due = limits.due(tier, at)
+    return OrderDispatched(
+        ticket_no=proposal.ticket_no,
+        subject_key=proposal.subject_key,
+        identity_hidden=proposal.identity_hidden,
+        registered_at=proposal.registered_at,
+        lead_unit=unit.unit_id,
+        lead_unit_name=unit.name,
+        unit_type=unit.unit_type,
+        cc_district=copied_district(unit),
+        tier=tier,
+        round=round_,
+        due_at=due.handle,
+        sign_due_at=due.sign,
+        due_derivation=due.derivation,
+        by_hand=False,
+        catalogue_version=proposal.catalogue_version if candidate else None,
+        rule_id=candidate.rule_id if candidate else None,
+        model_version=proposal.model_version,
+    )

@@ -1,0 +1,179 @@
+"""What routing remembers of an order in order to decide, and how events change it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from shared.contracts.codes import CaseState
+from shared.contracts.envelope import Payload
+from shared.contracts.routing import (
+    ConsultationClosed,
+    ConsultationOpened,
+    DepartmentReported,
+    ExtensionDenied,
+    ExtensionGranted,
+    ExtensionRequested,
+    HandlingCompleted,
+    HandlingLimitExpired,
+    LedgerClosed,
+    LedgerOpened,
+    LedgerRequested,
+    LedgerReviewed,
+    LedgerReviewOverdue,
+    ObjectionRejected,
+    ObjectionUpheld,
+    OrderDispatched,
+    OrderEnded,
+    OrderObjected,
+    OrderProposed,
+    OrderSigned,
+    SignOverdue,
+    SubtaskClosed,
+    WhistleBlown,
+    WhistleClosed,
+)
+
+ENDED = frozenset({CaseState.ANSWERED, CaseState.REDIRECTED, CaseState.MERGED, CaseState.WITHDRAWN, CaseState.CLOSED})
+
+
+@dataclass(frozen=True)
+class Whistle:
+    """One call to departments: who was called, who came or refused, who has done its part."""
+
+    blown: WhistleBlown
+    reported: frozenset[str] = frozenset()
+    closed: frozenset[str] = frozenset()
+    over: bool = False
+
+
+@dataclass(frozen=True)
+class Order:
+    """`running` means that the handling clock of this round has not stopped; `due_at` is when it runs out.
+
+    `objected` holds (unit, round) of every objection; `left` is the handling time that rests while on the ledger.
+    """
+
+    state: CaseState | None = None
+    proposal: OrderProposed | None = None
+    dispatch: OrderDispatched | None = None
+    due_at: datetime | None = None
+    running: bool = False
+    sign_overdue: bool = False
+    before: CaseState | None = None
+    objection: OrderObjected | None = None
+    objected: frozenset[tuple[str, int]] = frozenset()
+    extension: ExtensionRequested | None = None
+    extensions: int = 0
+    whistles: Mapping[int, Whistle] = field(default_factory=dict)
+    ledger_asked: LedgerRequested | None = None
+    review_on: datetime | None = None
+    left: timedelta = timedelta()
+
+    @property
+    def round(self) -> int:
+        return self.dispatch.round if self.dispatch else 0
+
+    @property
+    def lead_unit(self) -> str | None:
+        return self.dispatch.lead_unit if self.dispatch else None
+
+    @property
+    def subject_key(self) -> str:
+        return self.proposal.subject_key if self.proposal else ""
+
+    @property
+    def called(self) -> frozenset[str]:
+        """Departments that were whistled for and have not been let go."""
+        return frozenset(unit for one in self.whistles.values() if not one.over for unit in one.blown.departments)
+
+
+def evolve(order: Order, event: Payload) -> Order:
+    match event:
+        case OrderProposed():
+            return Order(CaseState.REGISTERED, event)
+        case OrderDispatched():
+            return _dispatched(order, event)
+        case SignOverdue():
+            return replace(order, sign_overdue=True)
+        case OrderSigned():
+            return replace(order, state=CaseState.SIGNED)
+        case HandlingCompleted() | HandlingLimitExpired():
+            return replace(order, state=CaseState.CALLBACK_DUE, running=False, objection=None)
+        case OrderEnded():
+            return replace(order, state=event.outcome, running=False)
+    return _along_the_way(order, event)
+
+
+def _dispatched(order: Order, event: OrderDispatched) -> Order:
+    same_round = event.round == order.round
+    return replace(
+        order,
+        state=CaseState.DISPATCHED,
+        dispatch=event,
+        due_at=event.due_at,
+        running=True,
+        sign_overdue=False,
+        objection=None,
+        extension=None,
+        extensions=order.extensions if same_round else 0,
+    )
+
+
+def _along_the_way(order: Order, event: Payload) -> Order:
+    match event:
+        case ConsultationOpened():
+            return replace(order, state=CaseState.CONSULTING)
+        case ConsultationClosed():
+            return replace(order, state=CaseState.REGISTERED)
+        case OrderObjected():
+            objected = order.objected | {(event.unit_id, event.round)}
+            return replace(order, state=CaseState.OBJECTED, before=order.state, objection=event, objected=objected)
+        case ObjectionUpheld():
+            return replace(order, objection=None)
+        case ObjectionRejected():
+            return replace(order, state=event.returns_to, objection=None)
+        case ExtensionRequested():
+            return replace(order, extension=event)
+        case ExtensionGranted():
+            return replace(order, extension=None, extensions=order.extensions + 1, due_at=event.due_at)
+        case ExtensionDenied():
+            return replace(order, extension=None)
+    return _with_others(order, event)
+
+
+def _with_others(order: Order, event: Payload) -> Order:
+    match event:
+        case WhistleBlown():
+            return replace(order, whistles={**order.whistles, event.number: Whistle(event)})
+        case DepartmentReported():
+            return _whistle(order, event.number, reported=order.whistles[event.number].reported | {event.unit_id})
+        case SubtaskClosed():
+            return _whistle(order, event.number, closed=order.whistles[event.number].closed | {event.unit_id})
+        case WhistleClosed():
+            return _whistle(order, event.number, over=True)
+    return _ledger(order, event)
+
+
+def _whistle(order: Order, number: int, **changes: frozenset[str] | bool) -> Order:
+    changed = replace(order.whistles[number], **changes)  # type: ignore[arg-type]
+    return replace(order, whistles={**order.whistles, number: changed})
+
+
+def _ledger(order: Order, event: Payload) -> Order:
+    match event:
+        case LedgerRequested():
+            return replace(order, ledger_asked=event)
+        case LedgerOpened():
+            state = CaseState.ON_LEDGER
+            left = timedelta(seconds=event.seconds_left)
+            asked = None
+            return replace(order, state=state, running=False, ledger_asked=asked, review_on=event.review_on, left=left)
+        case LedgerReviewed():
+            return replace(order, review_on=event.review_on)
+        case LedgerReviewOverdue():
+            return replace(order, review_on=None)
+        case LedgerClosed():
+            return replace(order, state=CaseState.SIGNED, running=True, due_at=event.due_at, review_on=None)
+    return order
