@@ -24,6 +24,7 @@ from shared.contracts.intake import ImportStarted
 from shared.engine.decider import NotYours
 from shared.engine.execute import Decision, Intention
 from shared.engine.sealed_files import seal_file
+from shared.eventlog.log import partition_of
 from shared.web.asking import Asking, reads
 from shared.web.commands import Call, Plan
 from shared.web.fields import Body
@@ -112,7 +113,7 @@ def _look(file: IO[bytes], form: str, asked: ImportQuery, policy: ImportPolicy) 
     """The map that the file will be read with. Raises VALIDATION_FAILED."""
     try:
         given = RowMap(**orjson.loads(asked.map)) if asked.map else None
-        if given and not all(isinstance(one, dict) for one in (given.columns, given.constants)):
+        if given and not all(_is_texts(one) for one in (given.columns, given.constants)):
             raise TypeError
         return map_for(header_of(file, form, asked.charset, policy), given, policy) if form != NDJSON else RowMap()
     except WrongFile as error:
@@ -142,6 +143,8 @@ async def get_import(import_id: str, asking: CanRegister) -> Response:
 async def list_problems(import_id: str, asking: CanRegister, window: Annotated[Window, Depends()]) -> Response:
     """Row number (the first row of data is 1), source_ref and reason, never what the row says."""
     await _one(asking, import_id)
+    partition = partition_of(import_id, asking.running.log.partitions)
+    await asking.running.views_reached("intake", partition, (await asking.running.log.heads())[partition])
     query = select(PROBLEMS).where(PROBLEMS.c.import_id == import_id)
     keys = (PROBLEMS.c.row, PROBLEMS.c.code)
     rows, following = await page(asking.running, query, keys, window, f"problems:{import_id}")
@@ -167,6 +170,10 @@ def _shown(row: RowMapping) -> dict[str, Any]:
     left_out = {"client", "started_at", "updated_at"}
     plain = {name: value for name, value in row.items() if name not in left_out and not name.startswith("key_")}
     return plain | {name: rfc3339(row[name]) for name in ("started_at", "updated_at")}
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
 
 
 COMMANDS = (

@@ -9,12 +9,15 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import math
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import IO, Any
+from xml.etree.ElementTree import ParseError
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
@@ -24,6 +27,9 @@ from shared.contracts.envelope import rfc3339
 
 CSV, NDJSON, XLSX = "CSV", "NDJSON", "XLSX"
 SNIFFED_BYTES = 1 << 16
+FEW_BAD = 10
+_WITH_MARK = {"utf8": "utf-8-sig"}
+SOURCE_REF = re.compile(r"[\x21-\x7e]{1,200}")
 ONLY_CHECKED = frozenset({"closed_at", "zone"})
 """Fields of a map that no registration has."""
 _NAMED = re.compile(r"\{([^{}]+)\}")
@@ -96,9 +102,7 @@ def rows_of(
 ) -> Generator[Row]:
     """Every row, the first one is number 1. Raises WrongFile."""
     if form == NDJSON:
-        file.seek(0)
-        lines = (line.strip() for line in iter(lambda: file.readline(policy.longest_cell), b""))
-        yield from (_line(number, line) for number, line in enumerate((line for line in lines if line), 1))
+        yield from (_line(number, line) for number, line in enumerate(_lines(file, policy.longest_cell), 1))
         return
     header = header_of(file, form, charset, policy)
     mapping = map_for(header, given, policy)
@@ -118,7 +122,7 @@ def _records(file: IO[bytes], form: str, charset: str | None, policy: ImportPoli
 
 def _csv(file: IO[bytes], charset: str | None, policy: ImportPolicy) -> Iterator[Sequence[Any]]:
     csv.field_size_limit(policy.longest_cell)
-    encoding = charset or _guessed(file)
+    encoding = _WITH_MARK.get((charset or "").lower().replace("-", ""), charset) or _guessed(file)
     try:
         text = io.TextIOWrapper(file, encoding, errors="surrogateescape", newline="")
     except LookupError:
@@ -127,19 +131,19 @@ def _csv(file: IO[bytes], charset: str | None, policy: ImportPolicy) -> Iterator
         yield from csv.reader(text)
     except csv.Error as error:
         raise WrongFile(f"not CSV: {error}") from None
+    except UnicodeError:
+        raise WrongFile(f"not {encoding}: say which charset it is") from None
     finally:
         text.detach()  # or the file would be closed with it
 
 
 def _guessed(file: IO[bytes]) -> str:
-    """UTF-8, or what spreadsheet programs in China write."""
+    """UTF-8, or what spreadsheet programs in China write; a few bad bytes among good letters do not change that."""
     head = file.read(SNIFFED_BYTES)
     file.seek(0)
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end within a letter
-    except UnicodeDecodeError:
-        return "gb18030"
-    return "utf-8-sig"
+    read = codecs.getincrementaldecoder("utf-8")("replace").decode(head)  # the head may end within a letter
+    bad, beyond_ascii = read.count("\ufffd"), sum(letter > "\x7f" for letter in read)
+    return "gb18030" if bad * FEW_BAD > beyond_ascii else "utf-8-sig"
 
 
 def _sheet(file: IO[bytes], policy: ImportPolicy) -> Iterator[Sequence[Any]]:
@@ -152,25 +156,41 @@ def _sheet(file: IO[bytes], policy: ImportPolicy) -> Iterator[Sequence[Any]]:
             if sum(one.file_size for one in archive.infolist()) > policy.most_unpacked_bytes:
                 raise WrongFile(f"the spreadsheet is larger than {policy.most_unpacked_bytes} bytes when unpacked")
         workbook = load_workbook(file, read_only=True, data_only=True)
-    except (zipfile.BadZipFile, InvalidFileException, KeyError, ValueError):
-        raise WrongFile("this is no XLSX workbook") from None
-    yield from workbook.worksheets[0].iter_rows(values_only=True)
+        yield from workbook.worksheets[0].iter_rows(values_only=True)
+    except (zipfile.BadZipFile, zlib.error, InvalidFileException, ParseError, LookupError, ValueError, EOFError):
+        raise WrongFile("this is no XLSX workbook, or it is damaged") from None
 
 
 def _line(number: int, line: bytes) -> Row:
     """A line of NDJSON is the registration itself; it is looked at when it is registered."""
     try:
         value = orjson.loads(line)
-        ref = value.get("source_ref") if isinstance(value, dict) else None
     except orjson.JSONDecodeError:
         return Row(number, problem=("MALFORMED_JSON", "the line is not JSON"))
-    return Row(number, line, ref if isinstance(ref, str) else None)
+    return Row(number, line, _ref(value.get("source_ref") if isinstance(value, dict) else None))
+
+
+def _ref(value: Any) -> str | None:
+    """A row's own id, as far as it is one: it is repeated in reports."""
+    return value if isinstance(value, str) and SOURCE_REF.fullmatch(value) else None
+
+
+def _lines(file: IO[bytes], longest: int) -> Iterator[bytes]:
+    """Lines that say something; of one that is too long only the beginning, which is no JSON."""
+    file.seek(0)
+    file.seek(len(codecs.BOM_UTF8) if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8 else 0)
+    while line := file.readline(longest):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = file.readline(longest)
+        if line.strip():
+            yield line.strip()
 
 
 def _row(number: int, cells: Cells, mapping: RowMap, policy: ImportPolicy) -> Row:
     texts = {name: _cell(text, cells) for name, text in mapping.columns.items()}
     fields = {name: text for name, text in {**mapping.constants, **texts}.items() if text != ""}
-    ref = fields.get("source_ref")
+    ref = _ref(fields.get("source_ref"))
     try:
         zone = _zone(fields.get("zone") or policy.zone)
         warnings = list(_warnings(fields, zone))
@@ -181,6 +201,8 @@ def _row(number: int, cells: Cells, mapping: RowMap, policy: ImportPolicy) -> Ro
         raw = orjson.dumps(body)
     except _Refused as refusal:
         return Row(number, source_ref=ref, problem=refusal.problem)
+    except OverflowError:
+        return Row(number, source_ref=ref, problem=("TIME_UNREADABLE", "a time lies outside the years that there are"))
     except TypeError:  # what orjson says of bytes that were no text in this charset
         return Row(number, problem=("NOT_TEXT", "the row is not text in the file's charset"))
     return Row(number, raw, ref, warnings=tuple(warnings))
@@ -226,7 +248,7 @@ def _zone(text: str) -> tzinfo:
         if re.fullmatch(r"[+-]\d\d:\d\d", name):
             return datetime.fromisoformat(f"2000-01-01T00:00:00{name}").tzinfo or UTC
         return ZoneInfo(name)
-    except (ValueError, ZoneInfoNotFoundError, IsADirectoryError, PermissionError):
+    except (ValueError, ZoneInfoNotFoundError, OSError):
         raise _Refused("ZONE_UNKNOWN", "zone is an offset such as +08:00 or a name such as Asia/Shanghai") from None
 
 
@@ -246,9 +268,12 @@ def _by(form: str) -> Callable[[str], datetime]:
 
 def _degrees(text: str, _: tzinfo) -> float:
     try:
-        return float(text)
+        degrees = float(text)
     except ValueError:
-        raise _Refused("NOT_A_NUMBER", "longitude and latitude are numbers") from None
+        degrees = math.nan
+    if not math.isfinite(degrees):
+        raise _Refused("NOT_A_NUMBER", "longitude and latitude are numbers")
+    return degrees
 
 
 def _yes_or_no(text: str, _: tzinfo) -> bool:

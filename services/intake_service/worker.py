@@ -7,11 +7,13 @@ was registered before the crash is recognised by its source_ref, or by its place
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from itertools import islice
 from typing import IO, Any, Never
 
@@ -33,9 +35,8 @@ from shared.contracts.upcasters import payload_of
 from shared.engine.consume import TRANSIENT
 from shared.engine.decider import Command, IllegalTransition, Refused
 from shared.engine.execute import Intention
-from shared.engine.objects import ObjectMissing
 from shared.engine.runtime import Running
-from shared.engine.sealed_files import FileDamaged, open_file
+from shared.engine.sealed_files import open_file
 from shared.web.bodies import fingerprint, parse_body
 from shared.web.commands import Call
 from shared.web.identity import Principal, Scope
@@ -61,7 +62,8 @@ async def keep_importing(running: Running) -> Never:
             async with running.reads.connect() as connection:
                 open_ = list((await connection.execute(query)).scalars())
             for import_id in open_:
-                await _work_alone(running, import_id)
+                with suppress(IllegalTransition):  # somebody else has gone on with it
+                    await _work_alone(running, import_id)
         except AGAIN as error:
             log.warning("importing again", reason=type(error).__name__)
         rung = running.bell.next_ring()
@@ -92,10 +94,12 @@ async def _work(running: Running, import_id: str) -> None:
             ):
                 file.write(chunk)
             outcome = await Worker(running, import_id, import_, actor, file).done()
-    except (WrongFile, ObjectMissing, FileDamaged) as error:
+    except (*AGAIN, IllegalTransition):
+        raise
+    except Exception as error:  # whatever is in a file, it must not stand in the way of others
         outcome, reason = "FAILED", str(error)[:500] if isinstance(error, WrongFile) else type(error).__name__
-    except IllegalTransition:  # somebody else has gone on with it
-        return
+        if not isinstance(error, WrongFile):
+            log.error("import failed", import_id=import_id, reason=reason)
     await _note(running, import_id, actor, End(at=running.clock.now(), actor=actor, facts=_ended(outcome, reason)))
     await running.objects.remove(started.object)
 
@@ -106,6 +110,21 @@ def _ended(outcome: str, reason: str | None) -> ImportEnded:
 
 async def _note(running: Running, import_id: str, actor: Actor, command: Command) -> None:
     await running.executor.execute(Intention(IMPORT, import_id, command))
+
+
+class Refs:
+    """What each source_ref of a file stands for, on disk: files may have more rows than memory has room for."""
+
+    def __init__(self) -> None:
+        self._rows = sqlite3.connect("")
+        self._rows.execute("CREATE TABLE refs (ref BLOB PRIMARY KEY, same BLOB) WITHOUT ROWID")
+
+    def setdefault(self, ref: str, same: bytes) -> bytes:
+        """The fingerprint that this ref was first seen with."""
+        name = sha256(ref.encode()).digest()
+        self._rows.execute("INSERT OR IGNORE INTO refs VALUES (?, ?)", (name, same))
+        first: bytes = self._rows.execute("SELECT same FROM refs WHERE ref = ?", (name,)).fetchone()[0]
+        return first
 
 
 @dataclass
@@ -122,7 +141,7 @@ class Worker:
         """DONE or REFUSED. Raises WrongFile, IllegalTransition."""
         started = self.import_.started
         assert started is not None
-        self.reached, self.policy = self.import_.reached, import_policy()
+        self.reached, self.policy, self._refs = self.import_.reached, import_policy(), Refs()
         self.total = await asyncio.to_thread(lambda: sum(1 for _ in self._rows()))
         if started.all_or_none and (self.reached.refused or not self.reached.row):
             await self._lots(self._check)
@@ -145,6 +164,8 @@ class Worker:
 
     async def _check(self, lot: Sequence[Row]) -> None:
         """Says something only when something is wrong: then nothing will be registered."""
+        for ref, known in (await self._known(lot)).items():
+            self._refs.setdefault(ref, known)
         found = [(row, problem) for row in lot if (problem := self._wrong_with(row))]
         if found or self.reached.refused:
             await self._advance(lot, refused=[_problem(row, *problem) for row, problem in found])
@@ -153,14 +174,17 @@ class Worker:
         if row.problem:
             return row.problem
         try:
-            check(parse_body(row.body, AppealBody), self.running.clock.now())
+            body = parse_body(row.body, AppealBody)
+            check(body, self.running.clock.now())
         except (Problem, Refused) as error:
             return _told(error)
-        return None
+        same = fingerprint("POST", REGISTER.path_in("intake"), row.body)
+        taken = body.source_ref is not None and self._refs.setdefault(body.source_ref, same) != same
+        return ("SOURCE_REF_TAKEN", "another row of this file, or an appeal on record, has it") if taken else None
 
     async def _register(self, lot: Sequence[Row]) -> None:
         known, atlas = await self._known(lot), await atlas_of(self.running)
-        answers = await asyncio.gather(*(self._registered(row, known) for row in lot))
+        answers = await self._all(lot, known)
         refused = [_problem(row, *one) for row, one in zip(lot, answers, strict=True) if isinstance(one, tuple)]
         warned = [
             _problem(row, code, None, warning=True)
@@ -169,6 +193,14 @@ class Worker:
             for code in (*row.warnings, *_unplaced(row, atlas))
         ]
         await self._advance(lot, answers.count(NEW), answers.count(KNOWN), refused, warned)
+
+    async def _all(self, lot: Sequence[Row], known: Mapping[str, bytes]) -> list[str | Wrong]:
+        """What became of each row. When one is to be tried again, the others are waited for first."""
+        answers = await asyncio.gather(*(self._registered(row, known) for row in lot), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
 
     async def _known(self, lot: Sequence[Row]) -> Mapping[str, bytes]:
         """Rows of this lot that are on record, by source_ref: most of them, when an import is run again."""
@@ -180,10 +212,10 @@ class Worker:
         if row.problem:
             return row.problem
         same = partial(fingerprint, "POST", REGISTER.path_in("intake"), row.body)
-        if row.source_ref and known.get(row.source_ref) == same():
-            return KNOWN
         try:
             body = parse_body(row.body, AppealBody)
+            if row.source_ref and known.get(row.source_ref) == same():
+                return KNOWN
             key = None if body.source_ref else f"import:{self.import_id}:{row.number}"
             answer = await REGISTER.carry_out(self._call(body, same), Preconditions(key, None))
         except (Problem, Refused) as error:
