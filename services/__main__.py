@@ -19,8 +19,9 @@ from rich.table import Table
 from services.addresses import addresses, everywhere
 from services.charting import WrongFacts, chart, read_facts
 from services.importing import Report, WrongMap, bodies_of, import_file, read_map
+from services.learning import app as learning
 from services.operations import app as operations
-from services.screen import bar, run, screen
+from services.screen import bar, run, screen, step
 from services.serving import CannotStart
 from services.simulation import invented, simulate
 from services.split import up_split
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )  # fmt: skip
 app.add_typer(operations)
+app.add_typer(learning)
 TOKEN_SECONDS = 24 * 3600
 SHOWN_REFUSALS = 10
 SAMPLE_UNITS = {
@@ -130,7 +132,7 @@ def places_command(
     settings = read_settings()
     facts = read_facts(divisions, communities, boundaries)
     with bar() as progress_bar:
-        progress = partial(_note_step, progress_bar, {}, "entering")
+        progress = partial(step, progress_bar, {}, "entering")
         counts = run(chart(addresses(settings, url), _token_for(settings)("MUNICIPAL_ADMIN", None), facts, progress))
     screen.print("  " + " · ".join(f"{name} {count}" for name, count in counts.items()))
 
@@ -150,7 +152,7 @@ def simulate_command(
         bodies = list(islice(bodies_of(from_file), lives))
     with bar() as progress_bar:
         tasks: dict[str, TaskID] = {}
-        progress = partial(_note_step, progress_bar, tasks)
+        progress = partial(step, progress_bar, tasks)
         work = simulate(addresses(settings, url), _token_for(settings), None if open_cases else bodies, seed, progress)
         tally = run(work)
     screen.print("  " + " · ".join(f"{state} {count}" for state, count in tally.ended.most_common()))
@@ -161,12 +163,6 @@ def simulate_command(
 
 def _note_import(bar: Progress, task: TaskID, report: Report) -> None:
     bar.update(task, completed=report.row, total=report.total or None)
-
-
-def _note_step(bar: Progress, tasks: dict[str, TaskID], what: str, done: int, total: int) -> None:
-    if what not in tasks:
-        tasks[what] = bar.add_task(what, total=total)
-    bar.update(tasks[what], completed=done)
 
 
 def _token_for(settings: Settings) -> Callable[[str, str | None], str]:
@@ -218,6 +214,12 @@ def _short(file: Path) -> str:
     return str(file.relative_to(here)) if file.is_relative_to(here) else str(file)
 
 
+PUT_RIGHT_BY_AN_OPERATOR = (
+    *(CannotStart, WrongSetting, WrongFacts, WrongMap),
+    *(KeyFileMissing, PartitionsFixed, WrongMasterKey),
+)
+
+
 def main() -> None:
     """Run the command; what an operator can put right is one line, without a traceback."""
     try:
@@ -225,7 +227,7 @@ def main() -> None:
     except aiohttp.ClientConnectionError:
         screen.print("[bold red]jiesu:[/] no city answers there; start one with `make run`, or name it with --url")
         sys.exit(1)
-    except (CannotStart, WrongSetting, WrongFacts, WrongMap, KeyFileMissing, PartitionsFixed, WrongMasterKey) as error:
+    except PUT_RIGHT_BY_AN_OPERATOR as error:
         screen.print(f"[bold red]jiesu:[/] {escape(str(error) or type(error).__doc__ or '')}", soft_wrap=True)
         sys.exit(1)
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import uvloop
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 R = TypeVar("R")
 screen = Console(stderr=True, highlight=False)
@@ -24,3 +24,10 @@ def run(work: Coroutine[Any, Any, R]) -> R:
     """To its end, on uvloop."""
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)
+
+
+def step(bar: Progress, tasks: dict[str, TaskID], what: str, done: int, total: int) -> None:
+    """So much of one of several tasks is done."""
+    if what not in tasks:
+        tasks[what] = bar.add_task(what, total=total)
+    bar.update(tasks[what], completed=done)

@@ -1,0 +1,131 @@
+"""What an appeal is about, learned from appeals that people have classified.
+
+Character n-grams, hashed; each counts by how rare it is and how much it belongs to few categories; a linear model over
+title, opening and whole text; a temperature that makes its scores probabilities. A model file is plain arrays and JSON,
+so reading one runs no code. Training is in training.py; here are numpy and scipy alone.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.special import softmax
+
+from shared.language.script import plain
+
+FIELDS = (0.8, 0.6, 1.0)
+"""How much the title, the opening and the whole of the text count."""
+BITS, LONGEST, OPENING = 19, 2, 80
+"""So many buckets (as a power of two), n-grams up to so many letters, the opening is so many letters."""
+_MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
+Floats = NDArray[Any]
+
+
+class WrongModel(Exception):
+    """The file is no model of ours."""
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """`weights` and `tables` have one array per field; a table gives each bucket's worth for each category.
+
+    `about` is where it comes from: version, fingerprint of the data, measures.
+    """
+
+    categories: Sequence[str]
+    weights: Sequence[Floats]
+    tables: Sequence[Floats]
+    bias: Floats
+    scale: float
+    about: dict[str, Any]
+
+    def probabilities(self, titles: Sequence[str], texts: Sequence[str]) -> Floats:
+        """A row per message, a column per category."""
+        return np.asarray(softmax(self.scores(features(titles, texts)) * self.scale, axis=1))
+
+    def scores(self, parts: Sequence[csr_array]) -> Floats:
+        """What the linear model says, before the temperature."""
+        fields = zip(parts, self.weights, self.tables, strict=True)
+        return np.asarray(sum((weighed(part, weights) @ table for part, weights, table in fields), self.bias))
+
+    def save(self, file: Path) -> None:
+        """Only the buckets that are in use."""
+        head = {"categories": list(self.categories), "scale": self.scale, "about": self.about}
+        head |= {"bits": BITS, "longest": LONGEST, "opening": OPENING, "fields": FIELDS}
+        arrays: dict[str, Any] = {
+            "head": np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), dtype=np.uint8),
+            "bias": self.bias,
+        }
+        for number, (weights, table) in enumerate(zip(self.weights, self.tables, strict=True)):
+            used = np.flatnonzero(weights)
+            arrays |= {f"used{number}": used.astype(np.int32), f"weights{number}": weights[used]}
+            arrays[f"table{number}"] = table[used]
+        with file.open("wb") as opened:
+            np.savez_compressed(opened, **arrays)
+
+
+def load(file: Path) -> Classifier:
+    """A model from its file. Raises WrongModel."""
+    try:
+        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
+            head = json.loads(stored["head"].tobytes())
+            if [head[name] for name in ("bits", "longest", "opening", "fields")] != [BITS, LONGEST, OPENING, [*FIELDS]]:
+                raise WrongModel(f"{file} was made by another version of the classifier; train it anew")
+            bias, weights, tables = stored["bias"], [], []
+            for number in range(len(FIELDS)):
+                used = stored[f"used{number}"]
+                weights.append(_spread(used, stored[f"weights{number}"]))
+                tables.append(_spread(used, stored[f"table{number}"]))
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise WrongModel(f"{file} is no model ({type(error).__name__}); make one with `jiesu train`") from None
+    return Classifier(head["categories"], weights, tables, bias, head["scale"], head["about"])
+
+
+def _spread(used: Floats, values: Floats) -> Floats:
+    whole = np.zeros((1 << BITS, *values.shape[1:]), np.float32)
+    whole[used] = values
+    return whole
+
+
+def features(titles: Sequence[str], texts: Sequence[str]) -> list[csr_array]:
+    """How often each n-gram stands in title, opening and text of each message, on a logarithmic scale."""
+    title, text = [plain(one) for one in titles], [plain(one) for one in texts]
+    parts = [_counts(field) for field in (title, [one[:OPENING] for one in text], text)]
+    for part in parts:
+        part.data = 1 + np.log(part.data)
+    return parts
+
+
+def _counts(texts: Sequence[str]) -> csr_array:
+    """All texts are hashed in one pass; an n-gram never crosses two of them."""
+    points = np.frombuffer("".join(texts).encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
+    lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    row = np.repeat(np.arange(len(texts)), lengths)
+    keys, value = [], np.zeros(len(points), dtype=np.uint64)
+    for n in range(LONGEST):
+        size = max(len(points) - n, 0)
+        value = (value[:size] ^ (points[n:] + np.uint64(n + 1))) * _MIX[n]
+        value ^= value >> np.uint64(29)
+        bucket = ((value * _MIX[0]) >> np.uint64(64 - BITS)).astype(np.int64)
+        keys.append(((row[:size] << BITS) | bucket)[row[:size] == row[n:]])
+    key, times = np.unique(np.concatenate(keys), return_counts=True)
+    starts = np.searchsorted(key, np.arange(len(texts) + 1, dtype=np.int64) << BITS).astype(np.int32)
+    columns = (key & ((1 << BITS) - 1)).astype(np.int32)
+    return csr_array((times.astype(np.float32), columns, starts), shape=(len(texts), 1 << BITS))
+
+
+def weighed(part: csr_array, weights: Floats) -> csr_array:
+    """Every bucket by its weight, every message of length 1."""
+    data = part.data * weights[part.indices]
+    rows = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))
+    length = np.sqrt(np.bincount(rows, data * data, part.shape[0]))
+    length[length == 0] = 1.0
+    return csr_array(((data / length[rows]).astype(np.float32), part.indices, part.indptr), shape=part.shape)
