@@ -227,6 +227,9 @@ def main() -> None:
     except aiohttp.ClientConnectionError:
         screen.print("[bold red]jiesu:[/] no city answers there; start one with `make run`, or name it with --url")
         sys.exit(1)
+    except aiohttp.ClientResponseError as error:
+        screen.print(f"[bold red]jiesu:[/] the city refused it: {error.status} {escape(error.message)}")
+        sys.exit(1)
     except PUT_RIGHT_BY_AN_OPERATOR as error:
         screen.print(f"[bold red]jiesu:[/] {escape(str(error) or type(error).__doc__ or '')}", soft_wrap=True)
         sys.exit(1)

@@ -19,7 +19,7 @@ from starlette.responses import Response, StreamingResponse
 from services.intake_service.along_the_way import Attach, NoteScan, Verdict
 from services.intake_service.appeal import APPEAL
 from services.intake_service.calling import APPELLANT, case_seen, known_by_code, subject_key
-from services.intake_service.media import Medium, recognised, stripped
+from services.intake_service.media import STRIPPED, Medium, recognised, stripped
 from services.intake_service.policy import AttachmentPolicy, attachment_policy
 from services.intake_service.reading import ADDED, attachments_of, case_row, load_appeal, ownership, restricted
 from services.intake_service.state import Appeal
@@ -37,7 +37,7 @@ from shared.eventlog.sealing import SubjectErased
 from shared.web.asking import Asking, PublicAsking, reads
 from shared.web.commands import Call, Plan
 from shared.web.fields import Body
-from shared.web.identity import Ownership, Scope
+from shared.web.identity import Ownership, Reach, Scope
 from shared.web.problems import Problem
 from shared.web.uploads import FileRoute, Upload
 
@@ -45,6 +45,7 @@ router = APIRouter()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
 ERASED = "cn.gov.appeals.intake.appellant-erased.v1"
 SCANNER = Actor("SCANNER")
+_ONE_AT_A_TIME = asyncio.Semaphore(1)
 
 
 class FileForm(Body):
@@ -121,7 +122,12 @@ async def _attached(call: Call[Upload], appeal_id: str, appeal: Appeal, actor: A
 
 async def _looked_at(running: Running, upload: Upload, policy: AttachmentPolicy) -> tuple[Medium, str]:
     """What the file is, without what it says about place and device, and what the scanner says. Raises Refused."""
-    medium = recognised(upload.file, upload.name, policy)
+    async with _ONE_AT_A_TIME:  # pictures take up room while they are written anew
+        return await _clean(running, upload, policy)
+
+
+async def _clean(running: Running, upload: Upload, policy: AttachmentPolicy) -> tuple[Medium, str]:
+    medium = await asyncio.to_thread(recognised, upload.file, upload.name, policy)
     if upload.size > policy.most_bytes[medium.kind]:
         raise Refused("FILE_TOO_LARGE", f"{medium.kind}: at most {policy.most_bytes[medium.kind]} bytes")
     scan = await _scanned(running, medium)
@@ -175,7 +181,8 @@ async def download(appeal_id: str, number: int, asking: CanRead) -> Response:
     row = await case_row(asking.running, appeal_id)
     if not asking.principal.can_see(Scope.READ, ownership(row)):
         raise NotYours
-    return await _handed_out(asking.running, row, number)
+    outside = asking.principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
+    return await _handed_out(asking.running, row, number, only_stripped=outside and row["identity_hidden"])
 
 
 @router.get("/v1/track/{ticket_no}/attachments/{number}", summary="A file of one's own appeal, by tracking code")
@@ -185,12 +192,14 @@ async def download_by_citizen(ticket_no: str, number: int, request: Request, ask
     return await _handed_out(asking.running, row, number)
 
 
-async def _handed_out(running: Running, row: RowMapping, number: int) -> Response:
+async def _handed_out(running: Running, row: RowMapping, number: int, only_stripped: bool = False) -> Response:
     if await restricted(running, row["person"]):
         raise Refused("RESTRICTED", "this person's data is kept and used no more")
     found = next((one for one in await attachments_of(running, row["appeal_id"]) if one["number"] == number), None)
     if found is None:
         raise NotYours
+    if only_stripped and found["media_type"] not in STRIPPED:
+        raise Refused("ATTACHMENT_WITHHELD", "it could tell who the appellant is; ask the hotline")
     if found["scan"] == "PENDING":
         raise Problem("ATTACHMENT_PENDING", "the scanner has not looked at it yet")
     if found["scan"] in {"INFECTED", "UNSCANNABLE"}:

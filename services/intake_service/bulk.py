@@ -12,7 +12,13 @@ from shared.engine.decider import Command, Decider, IllegalTransition, NotYours
 FILES_KEY = "system:imports"
 """The key that bulk files are sealed with until they have been read."""
 RUNNING = "RUNNING"
+ENDED = "cn.gov.appeals.intake.import-ended.v1"
 NOWHERE = ImportAdvanced(row=0, total=0, registered=0, already_there=0, refused=0, warned=0)
+
+
+def object_of(import_id: str) -> str:
+    """Under which name the file of an import is kept."""
+    return f"imports/{import_id}"
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ def _tagged(row: dict[str, Any], event: Envelope) -> None:
 
 def _invited(row: dict[str, Any], event: Envelope) -> None:
     known = row["participants"].split(SEPARATOR) if row["participants"] else []
-    row.update(version=event.version, participants=SEPARATOR.join([*known, event.data["unit_id"]]))
+    row.update(version=event.version, participants=SEPARATOR.join(sorted({*known, event.data["unit_id"]})))
 
 
 def _flagged(row: dict[str, Any], event: Envelope) -> None:
@@ -124,7 +124,7 @@ def _postponed(row: dict[str, Any], event: Envelope) -> None:
 
 def _whistled(row: dict[str, Any], event: Envelope) -> None:
     known = row["participants"].split(SEPARATOR) if row["participants"] else []
-    row["participants"] = SEPARATOR.join(dict.fromkeys([*known, *event.data["departments"]]))
+    row["participants"] = SEPARATOR.join(sorted({*known, *event.data["departments"]}))
 
 
 def _off_ledger(row: dict[str, Any], event: Envelope) -> None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import RowMapping, select, true
 from starlette.responses import JSONResponse, Response
 
-from services.intake_service.bulk import FILES_KEY, IMPORT, RUNNING, Import, Start
+from services.intake_service.bulk import FILES_KEY, IMPORT, RUNNING, Import, Start, object_of
 from services.intake_service.policy import ImportPolicy, import_policy
 from services.intake_service.reference import IMPORTS, PROBLEMS
 from services.intake_service.rows import CSV, NDJSON, XLSX, RowMap, WrongFile, header_of, map_for
@@ -39,6 +39,13 @@ FORMS = {
     "application/x-ndjson": NDJSON,
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": XLSX,
 }
+NOT_PERSONAL = frozenset(
+    {
+        *("kind", "channel", "urgency", "category_path", "tags", "zone", "location.district", "location.township"),
+        *("location.datum", "appellant.type", "appellant.anonymous", "appellant.confidential"),
+    }
+)
+"""Fields that a map may set for every row: they stand on the record in clear."""
 router = APIRouter()
 CanRegister = Annotated[Asking, Depends(reads(Scope.REGISTER))]
 
@@ -73,7 +80,7 @@ async def start_import(call: Call[Upload]) -> Plan:
     form, policy = FORMS[upload.media_type], import_policy()
     mapping = await asyncio.to_thread(_look, upload.file, form, asked, policy)
     import_id = running.ids.uuid7()
-    name = f"imports/{import_id}"
+    name = object_of(import_id)
     await running.keyring.pin(FILES_KEY)
     sealed, digest = await seal_file(running.keyring, FILES_KEY, name, upload.file)
     with sealed:
@@ -113,8 +120,10 @@ def _look(file: IO[bytes], form: str, asked: ImportQuery, policy: ImportPolicy) 
     """The map that the file will be read with. Raises VALIDATION_FAILED."""
     try:
         given = RowMap(**orjson.loads(asked.map)) if asked.map else None
-        if given and not all(_is_texts(one) for one in (given.columns, given.constants)):
+        if given and not (_is_texts(given.columns) and _is_texts(given.constants)):
             raise TypeError
+        if given and (personal := sorted(given.constants.keys() - NOT_PERSONAL)):
+            raise WrongFile(f"{', '.join(personal)} cannot be the same for all rows")
         return map_for(header_of(file, form, asked.charset, policy), given, policy) if form != NDJSON else RowMap()
     except WrongFile as error:
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": "", "message": str(error)[:500]}]) from None

@@ -1,10 +1,12 @@
 """What a file is, by its content, and the file without what cameras and phones write into it.
 
-A photo's or video's own position is offered to whoever sends it; what is kept does not have it.
+A photo's or video's own position is offered to whoever sends it; what is kept does not have it. Documents, and voice
+and video in other containers, are kept as they come.
 """
 
 from __future__ import annotations
 
+import struct
 import tempfile
 import warnings
 import zipfile
@@ -25,6 +27,8 @@ FORMATS = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP"}
 BOXES = frozenset({"video/mp4", "video/quicktime", "video/3gpp", "audio/mp4"})
 OFFICE = {"docx": "word/", "xlsx": "xl/", "pptx": "ppt/"}
 MARKS = {"wav": b"WAVE", "webp": b"WEBP", "webm": b"webm"}
+STRIPPED = FORMATS.keys() | BOXES
+"""Media types that are kept without what they say about people."""
 QUALITY = 90
 
 
@@ -74,7 +78,7 @@ def stripped(medium: Medium, policy: AttachmentPolicy) -> Medium:
         file, position = _picture(medium.file, FORMATS[medium.media_type], policy.most_pixels)
         return Medium(medium.kind, medium.media_type, medium.ending, file, position)
     if medium.media_type in BOXES:
-        position = strip_movie(medium.file)
+        position = strip_movie(medium.file, policy.most_boxes)
         return Medium(medium.kind, medium.media_type, medium.ending, medium.file, position)
     return medium
 
@@ -87,8 +91,7 @@ def _picture(file: IO[bytes], form: str, most_pixels: int) -> tuple[IO[bytes], P
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if image.width * image.height > most_pixels:
                 raise Refused("PICTURE_TOO_LARGE", f"a picture has at most {most_pixels} pixels")
-            position = _taken_at(image.getexif())
-            upright = ImageOps.exif_transpose(image)
+            position, upright = _described(image)
             clean = tempfile.TemporaryFile()  # noqa: SIM115 - whoever asked for it closes it
             upright.info.clear()
             quality = {} if form == "PNG" else {"quality": QUALITY}
@@ -98,6 +101,14 @@ def _picture(file: IO[bytes], form: str, most_pixels: int) -> tuple[IO[bytes], P
         raise Refused("PICTURE_TOO_LARGE", f"a picture has at most {most_pixels} pixels") from None
     except (OSError, ValueError, SyntaxError) as error:
         raise Refused("FILE_DAMAGED", "the picture cannot be read") from error
+
+
+def _described(image: Image.Image) -> tuple[Point | None, Image.Image]:
+    """Where it was taken, and the picture the right way up; odd descriptions say nothing."""
+    try:
+        return _taken_at(image.getexif()), ImageOps.exif_transpose(image)
+    except (struct.error, TypeError, AttributeError, KeyError, ZeroDivisionError):
+        return None, image
 
 
 def _taken_at(exif: Image.Exif) -> Point | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import IO
 
 from services.intake_service.places import Point
@@ -22,11 +23,14 @@ ZEROS = bytes(1 << 16)
 _ISO6709 = re.compile(rb"([+-]\d{1,2}\.\d+)([+-]\d{1,3}\.\d+)")
 
 
-def strip_movie(file: IO[bytes]) -> Point | None:
+def strip_movie(file: IO[bytes], most_boxes: int = 20_000) -> Point | None:
     """Empty the metadata boxes in place; answers with the position that they told. Raises Refused."""
     end = file.seek(0, 2)
     position = None
-    for start, header, length in list(_told(file, 0, end, 0)):
+    boxes = list(islice(_told(file, 0, end, 0), most_boxes + 1))
+    if len(boxes) > most_boxes:
+        raise Refused("FILE_DAMAGED", "the video or voice file has too many parts")
+    for start, header, length in boxes:
         file.seek(start + header)
         position = position or _position(file.read(min(length - header, LONGEST_TOLD)))
         file.seek(start + 4)

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.intake_service.commands import register
-from services.intake_service.finding import opened_facts
+from services.intake_service.finding import in_use, opened_facts
 from services.intake_service.georeport import FORMATS, Format, Refusal
 from services.intake_service.policy import georeport_policy
 from services.intake_service.translating import (
@@ -206,7 +206,8 @@ def _holder(request: Request, api_key: str | None) -> Principal:
 
 
 async def _rows(running: Running, conditions: list[Any], limit: int, skip: int) -> list[RowMapping]:
-    query = select(CASES).where(CASES.c.channel == "OPEN311", CASES.c.state.is_not(None), *conditions)
+    shown = (CASES.c.channel == "OPEN311", CASES.c.state.is_not(None), in_use(CASES.c.person))
+    query = select(CASES).where(*shown, *conditions)
     query = query.order_by(CASES.c.registered_at.desc(), CASES.c.appeal_id.desc()).limit(limit).offset(skip)
     async with running.reads.connect() as connection:
         return list((await connection.execute(query)).mappings())

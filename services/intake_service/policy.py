@@ -51,6 +51,7 @@ class AttachmentPolicy:
     most_each: int
     most_pixels: int
     longest_name: int
+    most_boxes: int
     most_bytes: Mapping[str, int]
     types: Mapping[str, tuple[str, str]]
 

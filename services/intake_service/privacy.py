@@ -13,7 +13,7 @@ from services.intake_service.along_the_way import Reveal
 from services.intake_service.appeal import APPEAL
 from services.intake_service.finding import opened_facts
 from services.intake_service.person import PERSON, Take
-from services.intake_service.reading import case_row, ownership, restricted
+from services.intake_service.reading import case_row, restricted
 from services.intake_service.search import SEARCH
 from services.intake_service.views import PERSONS
 from shared.contracts.codes import Measure
@@ -25,7 +25,7 @@ from shared.eventlog.postgres import Connection
 from shared.web.asking import Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body
-from shared.web.identity import Reach, Scope
+from shared.web.identity import Ownership, Reach, Scope
 from shared.web.paging import Window, page
 
 router = APIRouter()
@@ -49,7 +49,8 @@ async def reveal(
     running, principal = asking.running, asking.principal
     row = await case_row(running, appeal_id)
     hidden = row["identity_hidden"] and principal.reach(Scope.REVEAL) is not Reach.ALL
-    if hidden or not principal.can_see(Scope.REVEAL, ownership(row)):
+    leads = Ownership(frozenset(filter(None, [row["lead_unit"]])), row["cc_district"], row["client"])
+    if hidden or not principal.can_see(Scope.REVEAL, leads):  # whoever only helps reads the matter, not the name
         raise NotYours
     if await restricted(running, row["person"]):
         raise Refused("RESTRICTED", "this person's data is kept and used no more")
@@ -69,11 +70,7 @@ async def list_persons(
     query = select(PERSONS).where(*conditions, *window.changed(PERSONS.c.updated_at))
     keys = (PERSONS.c.updated_at, PERSONS.c.ref)
     rows, following = await page(asking.running, query, keys, window, f"persons:{state}", descending=True)
-    items = [
-        {**{name: row[name] for name in ("ref", "state", "ground")}, "updated_at": rfc3339(row["updated_at"])}
-        for row in rows
-    ]
-    return JSONResponse({"items": items, "next_cursor": following})
+    return JSONResponse({"items": [_listed(row) for row in rows], "next_cursor": following})
 
 
 def _listed(row: RowMapping) -> dict[str, Any]:

@@ -81,7 +81,7 @@ def map_for(header: Sequence[str], given: RowMap | None, policy: ImportPolicy) -
     constants = {**policy.constants, **(given.constants if given else {})}
     made = RowMap(columns, {name: value for name, value in constants.items() if name not in columns})
     if missing := sorted(made.used() - set(header)):
-        raise WrongFile(f"the file has no column {', '.join(missing)}; it has {', '.join(header)}")
+        raise WrongFile(f"the file has no column {', '.join(missing)} among its {len(header)}")
     if "content" not in columns:
         raise WrongFile("no column gives `content`; say which one does, or write it as a text with {column} in it")
     return made

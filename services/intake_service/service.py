@@ -4,7 +4,7 @@ from services.intake_service.attaching import remove_files, scan_again
 from services.intake_service.privacy import shred
 from services.intake_service.reactions import DEADLINES, REACTIONS
 from services.intake_service.views import VIEWS
-from services.intake_service.worker import keep_importing
+from services.intake_service.worker import keep_importing, remove_file
 from shared.engine.runtime import Service
 
 SERVICE = Service(
@@ -14,5 +14,5 @@ SERVICE = Service(
     DEADLINES,
     decides_on=("cases",),
     work={"imports": keep_importing},
-    effects={"shred": shred, "remove-files": remove_files, "scan": scan_again},
+    effects={"shred": shred, "remove-files": remove_files, "remove-imports": remove_file, "scan": scan_again},
 )

@@ -23,20 +23,22 @@ from sqlalchemy import select
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.intake_service.atlas import Atlas, atlas_of
-from services.intake_service.bulk import FILES_KEY, IMPORT, RUNNING, Advance, End, Import
+from services.intake_service.bulk import ENDED, FILES_KEY, IMPORT, RUNNING, Advance, End, Import, object_of
 from services.intake_service.commands import REGISTER, source_refs_of
 from services.intake_service.policy import import_policy
 from services.intake_service.reference import IMPORTS
-from services.intake_service.registration import AppealBody, check
+from services.intake_service.registration import AppealBody, AppellantBody, LocationBody, check
 from services.intake_service.rows import Row, RowMap, WrongFile, rows_of
-from shared.contracts.envelope import Actor
-from shared.contracts.intake import ImportAdvanced, ImportEnded, RowProblem
+from shared.contracts.envelope import Actor, Envelope
+from shared.contracts.intake import ImportAdvanced, ImportEnded, ImportStarted, RowProblem
 from shared.contracts.upcasters import payload_of
 from shared.engine.consume import TRANSIENT
 from shared.engine.decider import Command, IllegalTransition, Refused
-from shared.engine.execute import Intention
+from shared.engine.execute import Intention, Loaded
 from shared.engine.runtime import Running
 from shared.engine.sealed_files import open_file
+from shared.eventlog.log import WrongVersion
+from shared.eventlog.postgres import Connection
 from shared.web.bodies import fingerprint, parse_body
 from shared.web.commands import Call
 from shared.web.identity import Principal, Scope
@@ -62,7 +64,7 @@ async def keep_importing(running: Running) -> Never:
             async with running.reads.connect() as connection:
                 open_ = list((await connection.execute(query)).scalars())
             for import_id in open_:
-                with suppress(IllegalTransition):  # somebody else has gone on with it
+                with suppress(IllegalTransition, WrongVersion):  # somebody else has gone on with it
                     await _work_alone(running, import_id)
         except AGAIN as error:
             log.warning("importing again", reason=type(error).__name__)
@@ -85,31 +87,43 @@ async def _work(running: Running, import_id: str) -> None:
     import_ = IMPORT.fold([payload_of(event.envelope.type, event.envelope.data) for event in recorded])
     if import_.started is None or import_.state != RUNNING:
         return
-    started, actor = import_.started, recorded[0].envelope.actor
+    record = Record(running, import_id, Loaded(import_, len(recorded)), recorded[0].envelope.actor)
     outcome, reason = "DONE", None
     try:
         with tempfile.TemporaryFile() as file:
-            async for chunk in open_file(
-                running.keyring, FILES_KEY, started.object, running.objects.get(started.object)
-            ):
+            name = import_.started.object
+            async for chunk in open_file(running.keyring, FILES_KEY, name, running.objects.get(name)):
                 file.write(chunk)
-            outcome = await Worker(running, import_id, import_, actor, file).done()
+            outcome = await Worker(running, record, import_.started, file).done()
     except (*AGAIN, IllegalTransition):
         raise
     except Exception as error:  # whatever is in a file, it must not stand in the way of others
         outcome, reason = "FAILED", str(error)[:500] if isinstance(error, WrongFile) else type(error).__name__
         if not isinstance(error, WrongFile):
             log.error("import failed", import_id=import_id, reason=reason)
-    await _note(running, import_id, actor, End(at=running.clock.now(), actor=actor, facts=_ended(outcome, reason)))
-    await running.objects.remove(started.object)
+    ended = ImportEnded.model_validate({"outcome": outcome, "reason": reason})
+    await record.note(End(at=running.clock.now(), actor=record.actor, facts=ended))
 
 
-def _ended(outcome: str, reason: str | None) -> ImportEnded:
-    return ImportEnded.model_validate({"outcome": outcome, "reason": reason})
+@dataclass
+class Record:
+    """The stream of one import, which one worker at a time writes."""
+
+    running: Running
+    import_id: str
+    loaded: Loaded[Import]
+    actor: Actor
+
+    async def note(self, command: Command) -> None:
+        """Raises IllegalTransition and WrongVersion when somebody else has gone on with it."""
+        await self.running.executor.onto(Intention(IMPORT, self.import_id, command), self.loaded)
 
 
-async def _note(running: Running, import_id: str, actor: Actor, command: Command) -> None:
-    await running.executor.execute(Intention(IMPORT, import_id, command))
+async def remove_file(running: Running, _: Connection, events: list[Envelope]) -> None:
+    """What was read is not kept."""
+    for event in events:
+        if event.type == ENDED:
+            await running.objects.remove(object_of(event.subject))
 
 
 class Refs:
@@ -132,16 +146,14 @@ class Worker:
     """One import, from where it stands to its end."""
 
     running: Running
-    import_id: str
-    import_: Import
-    actor: Actor
+    record: Record
+    started: ImportStarted
     file: IO[bytes]
 
     async def done(self) -> str:
         """DONE or REFUSED. Raises WrongFile, IllegalTransition."""
-        started = self.import_.started
-        assert started is not None
-        self.reached, self.policy, self._refs = self.import_.reached, import_policy(), Refs()
+        started = self.started
+        self.reached, self.policy, self._refs = self.record.loaded.state.reached, import_policy(), Refs()
         self.total = await asyncio.to_thread(lambda: sum(1 for _ in self._rows()))
         if started.all_or_none and (self.reached.refused or not self.reached.row):
             await self._lots(self._check)
@@ -151,8 +163,7 @@ class Worker:
         return "DONE"
 
     def _rows(self) -> Generator[Row]:
-        started = self.import_.started
-        assert started is not None
+        started = self.started
         given = RowMap(started.columns, started.constants)
         return rows_of(self.file, started.form, started.charset, given, self.policy)
 
@@ -205,7 +216,7 @@ class Worker:
     async def _known(self, lot: Sequence[Row]) -> Mapping[str, bytes]:
         """Rows of this lot that are on record, by source_ref: most of them, when an import is run again."""
         refs = [row.source_ref for row in lot if row.source_ref]
-        return await self.running.log.fingerprints(source_refs_of(self.actor.sub or ""), refs)
+        return await self.running.log.fingerprints(source_refs_of(self.record.actor.sub or ""), refs)
 
     async def _registered(self, row: Row, known: Mapping[str, bytes]) -> str | Wrong:
         """What became of a row, or why it was not acceptable. Raises what is worth trying again."""
@@ -216,7 +227,7 @@ class Worker:
             body = parse_body(row.body, AppealBody)
             if row.source_ref and known.get(row.source_ref) == same():
                 return KNOWN
-            key = None if body.source_ref else f"import:{self.import_id}:{row.number}"
+            key = None if body.source_ref else f"import:{self.record.import_id}:{row.number}"
             answer = await REGISTER.carry_out(self._call(body, same), Preconditions(key, None))
         except (Problem, Refused) as error:
             return _told(error)
@@ -227,7 +238,7 @@ class Worker:
         return KNOWN if key is None and REPLAYED in answer.headers else NEW
 
     def _call(self, body: AppealBody, same: Callable[[], bytes]) -> Call[AppealBody]:
-        principal = Principal(self.actor.sub or "", (self.actor.role,), self.actor.unit_id)
+        principal = Principal(self.record.actor.sub or "", (self.record.actor.role,), self.record.actor.unit_id)
         return Call(self.running, principal, Scope.REGISTER, "", body, self.running.clock.now(), {}, same)
 
     async def _advance(
@@ -248,8 +259,7 @@ class Worker:
             warned=before.warned + len({one.row for one in warned}),
             problems=(*refused, *warned),
         )
-        command = Advance(at=self.running.clock.now(), actor=self.actor, facts=self.reached)
-        await _note(self.running, self.import_id, self.actor, command)
+        await self.record.note(Advance(at=self.running.clock.now(), actor=self.record.actor, facts=self.reached))
 
 
 def _unplaced(row: Row, atlas: Atlas) -> Iterator[str]:
@@ -264,5 +274,13 @@ def _problem(row: Row, code: str, message: str | None, warning: bool = False) ->
 
 def _told(error: Problem | Refused) -> Wrong:
     problem = error if isinstance(error, Problem) else problem_of(error)
-    where = "; ".join(f"{one['pointer']} {one['message']}" for one in problem.errors)
+    where = "; ".join(f"{_known_names(one['pointer'])} {one['message']}" for one in problem.errors)
     return problem.code, (where or problem.detail or problem.title)[:300]
+
+
+def _known_names(pointer: str) -> str:
+    """A pointer without names that are not ours: what a file calls its fields may be what somebody is called."""
+    return "/".join(part if part in _NAMES or part.isdigit() else "…" for part in pointer.split("/"))
+
+
+_NAMES = frozenset({"", *AppealBody.model_fields, *LocationBody.model_fields, *AppellantBody.model_fields})

@@ -110,6 +110,17 @@ class Executor:
             else:
                 return Decision(decision.state, decision.version, decision.envelopes, decision.entries, appended)
 
+    async def onto(self, intention: Intention[S], loaded: Loaded[S]) -> None:
+        """Commit what the command comes to on a state that the caller keeps, and bring that up to date.
+
+        For long streams that one process writes. Raises Refused, LogUnavailable; WrongVersion when somebody else wrote.
+        """
+        decision = await self.decide(intention, loaded)
+        if decision.entries:
+            await self.log.append(_append(intention, decision))
+            loaded.state, loaded.version = decision.state, decision.version
+            loaded.last_time = decision.envelopes[-1].time
+
     async def load(self, intention: Intention[S]) -> Loaded[S]:
         """The state of the stream that an intention is for. Raises WrongVersion when If-Match is stale."""
         loaded: Loaded[S] = Loaded(intention.decider.initial)

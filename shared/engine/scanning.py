@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import IO, Protocol
 
 BLOCK = 1 << 17
-TIMEOUT_SECONDS = 60
+CONNECT_SECONDS, SCAN_SECONDS = 5, 60
 
 
 class ScannerAway(OSError):
@@ -34,9 +34,16 @@ class ClamAV:
 
     async def is_clean(self, file: IO[bytes]) -> bool:
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                verdict = await self._asked(file)
-        except (OSError, EOFError, TimeoutError) as error:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                streams = await asyncio.open_connection(self._host, int(self._port))
+        except (OSError, TimeoutError) as error:
+            raise ScannerAway(type(error).__name__) from None
+        try:
+            async with asyncio.timeout(SCAN_SECONDS):
+                verdict = await self._asked(file, *streams)
+        except TimeoutError:
+            raise CannotBeScanned from None
+        except (OSError, EOFError) as error:
             raise ScannerAway(type(error).__name__) from None
         if verdict.endswith(b" FOUND"):
             return False
@@ -44,8 +51,7 @@ class ClamAV:
             raise CannotBeScanned
         return True
 
-    async def _asked(self, file: IO[bytes]) -> bytes:
-        reader, writer = await asyncio.open_connection(self._host, int(self._port))
+    async def _asked(self, file: IO[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
         try:
             writer.write(b"zINSTREAM\0")
             file.seek(0)

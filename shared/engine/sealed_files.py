@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from typing import IO
 
@@ -52,18 +52,19 @@ async def _sealed_into(sealed: IO[bytes], keyring: Keyring, ref: str, name: str,
 
 async def open_file(keyring: Keyring, ref: str, name: str, blocks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The chunks of a sealed file. Raises FileDamaged; LookupError when the key is not at hand."""
+    opens = keyring.opener(ref)
     number, held = 0, bytearray()
     frame: bytes | None = None
     async for block in blocks:
         held += block
         while (following := _frame(held)) is not None:
             if frame is not None:
-                yield _opened(keyring, ref, _place(name, number, last=False), frame)
+                yield _opened(opens, _place(name, number, last=False), frame)
                 number += 1
             frame = following
     if held or frame is None:
         raise FileDamaged(name)
-    yield _opened(keyring, ref, _place(name, number, last=True), frame)
+    yield _opened(opens, _place(name, number, last=True), frame)
 
 
 def _frame(held: bytearray) -> bytes | None:
@@ -78,9 +79,9 @@ def _frame(held: bytearray) -> bytes | None:
     return frame
 
 
-def _opened(keyring: Keyring, ref: str, place: str, frame: bytes) -> bytes:
+def _opened(opens: Callable[[bytes, str], bytes], place: str, frame: bytes) -> bytes:
     try:
-        return keyring.decrypt(ref, frame, place)
+        return opens(frame, place)
     except (InvalidTag, ValueError):  # changed, or too short to be one
         raise FileDamaged(place) from None
 

@@ -131,9 +131,13 @@ class Keyring:
 
     def decrypt(self, ref: str, sealed: bytes, place: str) -> bytes:
         """The inverse of `encrypt`. Raises LookupError, and InvalidTag for anything else than was encrypted here."""
+        return self.opener(ref)(sealed, place)
+
+    def opener(self, ref: str) -> Callable[[bytes, str], bytes]:
+        """`decrypt` for one key, whatever else is used meanwhile. Raises LookupError when the key is not at hand."""
         if (key := self._key(ref)) is None:
             raise LookupError(f"the key {ref} is not at hand")
-        return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.encode())
+        return lambda sealed, place: key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place.encode())
 
     def _key(self, ref: str) -> AESGCM | None:
         """The key if it is at hand; it counts as used."""

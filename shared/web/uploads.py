@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from email.message import Message
 from functools import partial
 from hashlib import sha256
 from typing import IO, Any
@@ -77,8 +79,17 @@ class FileRoute(CommandRoute):
         async for piece in pieces:
             digest.update(piece)
             size += file.write(piece)
-        upload = Upload(file, None, media_type, size, digest.digest(), dict(request.query_params))
+        fields = _parameters(request.headers.get("content-type", "")) | dict(request.query_params)
+        upload = Upload(file, None, media_type, size, digest.digest(), fields)
         return upload, partial(_fingerprint, request, upload.digest)
+
+
+def _parameters(content_type: str) -> dict[str, str]:
+    """What a media type says beside itself, e.g. its charset."""
+    message = Message()
+    message["content-type"] = content_type
+    charset = message.get_content_charset()
+    return {"charset": charset} if charset else {}
 
 
 async def _limited(request: Request, most: int) -> AsyncIterator[bytes]:
@@ -116,7 +127,7 @@ async def _parsed(parser: MultiPartParser, made: list[IO[bytes]]) -> Upload:
     if part is None or isinstance(part, str):
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/file", "message": "the form has no file"}])
     fields = {name: value for name, value in form.items() if isinstance(value, str)}
-    digest, size = _digest(part.file)
+    digest, size = await asyncio.to_thread(_digest, part.file)
     return Upload(part.file, part.filename, part.content_type or "", size, digest, fields, made=made)
 
 

@@ -25,8 +25,8 @@ SAID = {
     "an empty sheet": (workbook(), XLSX, {}, "the file is empty"),
     "no workbook": (GOOD, XLSX, {}, "this is no XLSX workbook"),
     "no content": (csv("1", header="number"), "text/csv", {}, "no column gives `content`"),
-    "not in the file": (GOOD, "text/csv", {"map": {"columns": {"content": "text"}}}, "no column text; it has content"),
-    "half in the file": (GOOD, "text/csv", {"map": {"columns": {"content": "{content} {b}"}}}, "no column b;"),
+    "not in the file": (GOOD, "text/csv", {"map": {"columns": {"content": "text"}}}, "no column text"),
+    "half in the file": (GOOD, "text/csv", {"map": {"columns": {"content": "{content} {b}"}}}, "no column b"),
     "no such charset": (GOOD, "text/csv", {"charset": "klingon"}, "there is no such charset"),
 }
 

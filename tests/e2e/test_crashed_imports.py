@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from services.intake_service import worker
 from services.intake_service.policy import import_policy
-from services.intake_service.worker import keep_importing
+from services.intake_service.worker import Record, keep_importing
 from shared.contracts.intake import ImportAdvanced
 from shared.engine.runtime import Role
 from tests.support.city import City
@@ -34,9 +34,10 @@ async def unread(new_city: Callable[..., AbstractAsyncContextManager[City]]) -> 
     """A city in which views follow, and bulk files are read when a test says so."""
     async with new_city(jobs=False) as city:
         jobs = city.running["intake"].jobs({Role.REACT})
-        tasks = [asyncio.create_task(job) for name, job in jobs.items() if name.startswith("view:import")]
+        wanted = ("view:import", "effect:remove-imports")
+        tasks = [asyncio.create_task(job) for name, job in jobs.items() if name.startswith(wanted)]
         for name, job in jobs.items():
-            if not name.startswith("view:import"):
+            if not name.startswith(wanted):
                 job.close()
         yield city
         for task in tasks:
@@ -63,17 +64,17 @@ async def readers(city: City, number: int = 1) -> AsyncIterator[None]:
 
 async def dies(city: City, monkeypatch: pytest.MonkeyPatch, when: Callable[[Any], bool], after: bool = False) -> None:
     """Read until a reader dies just before (or after) this is noted."""
-    note = worker._note
+    note = Record.note
 
-    async def deadly(running: Any, import_id: str, actor: Any, command: Any) -> None:
+    async def deadly(record: Record, command: Any) -> None:
         if when(command.facts) and not after:
             raise Crash
-        await note(running, import_id, actor, command)
+        await note(record, command)
         if when(command.facts):
             raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr(worker, "_note", deadly)
+        patch.setattr(Record, "note", deadly)
         with suppress(Crash):
             await keep_importing(city.running["intake"])
 

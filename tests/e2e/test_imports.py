@@ -52,13 +52,15 @@ async def test_a_file_is_taken_and_its_rows_are_registered(city: City, media_typ
 async def test_a_row_becomes_the_appeal_that_it_says(city: City) -> None:
     row = "路灯,2026/11/22 9:30,r-1,110105,某路1号"
     await imported(city, csv(row, header="c,t,n,d,a"), "p-says", map={
-        "columns": {"content": "{c}不亮", "raised_at": "t", "source_ref": "n", "location.district": "d"},
-        "constants": {"kind": "HELP", "title": "夜间", "appellant.phone": "13800138111"},
+        "columns": {
+            "content": "{c}不亮", "title": "夜间{c}", "raised_at": "t", "source_ref": "n", "location.district": "d",
+        },
+        "constants": {"kind": "HELP", "location.township": "朝外街道"},
     })  # fmt: skip
     await settled(city)
     (item,) = (await city.get("/intake/v1/appeals", "INTEGRATOR", sub="p-says")).body["items"]
     case = await city.case(item["appeal_id"])
-    assert (case["content"], case["title"], case["kind"], case["channel"]) == ("路灯不亮", "夜间", "HELP", "IMPORT")
+    assert (case["content"], case["title"], case["kind"], case["channel"]) == ("路灯不亮", "夜间路灯", "HELP", "IMPORT")
     assert case["raised_at"] == "2026-11-22T09:30:00.000+08:00"
 
 

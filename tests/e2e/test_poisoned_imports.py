@@ -75,6 +75,9 @@ async def test_a_map_of_other_things_than_texts_is_refused(city: City) -> None:
     for bad in ({"constants": {"kind": 1}}, {"columns": {"content": ["content"]}}, {"columns": []}, [], 5):
         made = await upload(city, csv("x"), "poison", CSV, map=bad)
         assert (made.status, made.code) == (422, "VALIDATION_FAILED")
+    for personal in ("appellant.phone", "title", "content"):
+        made = await upload(city, csv("x"), "poison", CSV, map={"columns": {}, "constants": {personal: "13800138000"}})
+        assert made.status == 422 and b"13800138000" not in made.raw
     broken = damaged("xl/workbook.xml", lambda _: b"<broken")
     assert (await upload(city, broken, "poison", XLSX)).status == 422
 
