@@ -13,7 +13,7 @@ from typing import Annotated
 import aiohttp
 import typer
 from rich.markup import escape
-from rich.progress import Progress, TaskID
+from rich.progress import TaskID
 from rich.table import Table
 
 from services.addresses import addresses, everywhere
@@ -41,7 +41,7 @@ app = typer.Typer(
 app.add_typer(operations)
 app.add_typer(learning)
 TOKEN_SECONDS = 24 * 3600
-SHOWN_REFUSALS = 10
+SHOWN_REFUSALS, SHOWN_OF_EACH = 10, 3
 SAMPLE_UNITS = {
     "STREET_HANDLER": {"unit_id": "110105001"},
     "DEPARTMENT_HANDLER": {"unit_id": "bj-housing"},
@@ -100,20 +100,30 @@ def import_command(
     url: Annotated[str | None, typer.Option(help="the city [default: the one running here]")] = None,
 ) -> None:
     """Register every row of a file as an appeal; run it again to go on, rows on record are recognised."""
-    settings = read_settings()
+    settings, seen = read_settings(), Report()
+
+    def progress(report: Report) -> None:
+        seen.import_id = report.import_id
+        progress_bar.update(task, completed=report.row, total=report.total or None)
+
     with bar() as progress_bar:
         task = progress_bar.add_task("importing", total=None)
         work = import_file(
             addresses(settings, url), _token_for(settings)("AGENT", None), file, read_map(map_file), all_or_none,
-            partial(_note_import, progress_bar, task), SHOWN_REFUSALS,
+            progress, SHOWN_OF_EACH,
         )  # fmt: skip
-        report = run(work)
-    for one in report.problems:
+        try:
+            report = run(work)
+        except KeyboardInterrupt:
+            raise CannotStart(f"no longer watching; the city goes on with import {seen.import_id}") from None
+    for one in sorted(report.problems, key=lambda one: one["code"]):
         what = f"{one['code']} {one['message'] or ''}" + (" (registered all the same)" if one["warning"] else "")
         screen.print(f"  row {one['row']}: {escape(what)}")
+    if report.codes:
+        screen.print("  " + " · ".join(f"{code} {count}" for code, count in report.codes.most_common()))
     counts = ("registered", "already_there", "refused", "warned")
     told = [f"{name.replace('_', ' ')} {getattr(report, name)}" for name in counts if getattr(report, name)]
-    screen.print("  " + (" · ".join(told) or "no rows"))
+    screen.print(f"  import {report.import_id}: " + (" · ".join(told) or "no rows"))
     if report.state != "DONE":
         raise CannotStart(report.reason or "some rows were refused, so none was registered")
     raise typer.Exit(1 if report.refused else 0)
@@ -159,10 +169,6 @@ def simulate_command(
     for failure, count in tally.failures.most_common(SHOWN_REFUSALS):
         screen.print(f"  [red]{count} × {escape(failure)}[/]")
     raise typer.Exit(1 if tally.failures else 0)
-
-
-def _note_import(bar: Progress, task: TaskID, report: Report) -> None:
-    bar.update(task, completed=report.row, total=report.total or None)
 
 
 def _token_for(settings: Settings) -> Callable[[str, str | None], str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import tomllib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,8 +47,9 @@ class WrongMap(Exception):
 
 @dataclass
 class Report:
-    """How far an import is, as the city tells it, and the first rows that were refused or look wrong."""
+    """How far an import is, as the city tells it; what is wrong with its rows, by code, and some of each kind."""
 
+    import_id: str = ""
     state: str = "RUNNING"
     total: int = 0
     row: int = 0
@@ -56,6 +58,7 @@ class Report:
     refused: int = 0
     warned: int = 0
     reason: str | None = None
+    codes: Counter[str] = field(default_factory=Counter)
     problems: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -102,11 +105,26 @@ async def import_file(
         headers=headers, timeout=aiohttp.ClientTimeout(sock_read=PATIENCE_SECONDS)
     ) as http:
         import_id = await _upload(http, at, file, mapping, all_or_none)
+        progress(Report(import_id=import_id))
         where = at(f"/intake/v1/imports/{import_id}")
         report = await _watched(http, where, progress)
-        async with http.get(f"{where}/problems", params={"limit": str(shown)}) as answer:
-            report.problems = (await answer.json())["items"]
+        await _note_problems(http, where, report, shown)
         return report
+
+
+async def _note_problems(http: aiohttp.ClientSession, where: str, report: Report, shown: int) -> None:
+    """Count all, keep some of each kind."""
+    query: dict[str, str] = {"limit": "200"}
+    while True:
+        async with http.get(f"{where}/problems", params=query) as answer:
+            page = await answer.json()
+        for one in page["items"]:
+            report.codes[one["code"]] += 1
+            if report.codes[one["code"]] <= shown:
+                report.problems.append(one)
+        if page["next_cursor"] is None:
+            return
+        query["cursor"] = page["next_cursor"]
 
 
 async def _upload(
@@ -132,7 +150,7 @@ async def _blocks(file: Path) -> AsyncIterator[bytes]:
 
 async def _watched(http: aiohttp.ClientSession, where: str, progress: Callable[[Report], None]) -> Report:
     """Ask again until it has ended; a city that is away for a while is waited for."""
-    names = {name for name in Report.__dataclass_fields__ if name != "problems"}
+    names = Report.__dataclass_fields__.keys() - {"problems", "codes"}
     failures = 0
     while True:
         try:

@@ -57,12 +57,12 @@ class FileForm(Body):
 class Position(BaseModel):
     """Where a photo says it was taken, WGS-84. It is offered, not used: the stored file does not have it any more."""
 
-    longitude: str
-    latitude: str
+    longitude: float
+    latitude: float
 
 
 class Attached(BaseModel):
-    """What was kept."""
+    """What was kept. `sha256` is that of the sealed object in the store: auditors check it without opening anything."""
 
     number: int
     kind: str
@@ -80,7 +80,7 @@ class _Kept:
     """A file in the store, and what the log says of it."""
 
     facts: AttachmentAdded
-    position: dict[str, str] | None
+    position: dict[str, float] | None
 
 
 async def attach(call: Call[Upload]) -> Plan:
@@ -158,7 +158,7 @@ async def _keep(running: Running, name: str, appeal: Appeal, medium: Medium, upl
     with sealed:
         await running.objects.put(name, sealed)
     at = medium.position
-    position = {"longitude": f"{at.longitude:.6f}", "latitude": f"{at.latitude:.6f}"} if at else None
+    position = {"longitude": round(at.longitude, 6), "latitude": round(at.latitude, 6)} if at else None
     facts = AttachmentAdded(
         number=0,
         kind=medium.kind,
@@ -170,7 +170,8 @@ async def _keep(running: Running, name: str, appeal: Appeal, medium: Medium, upl
         scan=scan,
         sent_sha256=upload.digest.hex(),
         name=upload.name and upload.name[: attachment_policy().longest_name],
-        **(position or {}),
+        longitude=f"{at.longitude:.6f}" if at else None,
+        latitude=f"{at.latitude:.6f}" if at else None,
     )
     return _Kept(facts, position)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,9 +18,9 @@ from services.intake_service.state import Appeal
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Actor
 from shared.engine.decider import Command, NotYours
-from shared.engine.execute import Intention
+from shared.engine.execute import Decision, Intention
 from shared.engine.runtime import Running
-from shared.web.commands import Call, Plan, state_and_version
+from shared.web.commands import Call, Plan
 from shared.web.identity import Ownership
 from shared.web.problems import Problem
 
@@ -87,12 +87,24 @@ async def case_seen(call: Call[Any]) -> CaseState:
 def on_appeal(call: Call[Any], command: Command) -> Plan:
     """A command by an officer, on an appeal within the officer's reach."""
     guard = call.may_touch(lambda appeal: Ownership(appeal.participants, client=appeal.client))
-    return Plan(Intention(APPEAL, call.subject, command, sealed_for=subject_key, guard=guard), state_and_version)
+    intention = Intention(APPEAL, call.subject, command, sealed_for=subject_key, guard=guard)
+    return Plan(intention, _standing(command))
 
 
 def by_appellant(appeal_id: str, command: Command) -> Plan:
     """A command by whoever has shown the tracking code."""
-    return Plan(Intention(APPEAL, appeal_id, command, sealed_for=subject_key), state_and_version)
+    return Plan(Intention(APPEAL, appeal_id, command, sealed_for=subject_key), _standing(command))
+
+
+def _standing(command: Command) -> Callable[[Decision[Appeal]], dict[str, Any]]:
+    """The state of the whole case: an appeal that intake has not ended is where its neighbours have brought it."""
+
+    def answer(decision: Decision[Appeal]) -> dict[str, Any]:
+        seen = getattr(command, "seen", decision.state.state)
+        state = decision.state.state if decision.state.ended else seen
+        return {"state": str(state), "version": decision.version}
+
+    return answer
 
 
 def subject_key(appeal: Appeal) -> str:

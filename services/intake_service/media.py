@@ -53,7 +53,7 @@ def recognised(file: IO[bytes], name: str | None, policy: AttachmentPolicy) -> M
     said = PurePath(name or "").suffix.lstrip(".").lower()
     ending = said if said in endings else next((one for one in endings if one in policy.types), "")
     if ending not in policy.types or not _is_really(ending, file):
-        raise Refused("FILE_TYPE_UNKNOWN", "photo, voice, video or document of a kind that we can keep")
+        raise Refused("FILE_TYPE_UNKNOWN", f"by its content it is none of {', '.join(policy.types)}")
     kind, media_type = policy.types[ending]
     return Medium(kind, media_type, ending, file)
 

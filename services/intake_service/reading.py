@@ -31,6 +31,7 @@ PLAIN = (
     *("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency"),
     *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "cluster", "appellant_type", "version"),
 )
+MASKED = "***"
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
 
 
@@ -97,10 +98,31 @@ async def whole_case(running: Running, row: RowMapping, principal: Principal) ->
     outside = principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
     if outside and row["identity_hidden"]:
         opened = [_without_traces(event) for event in opened]
+        known = [(facts.get("appellant") or {}).get(name) for name in ("name", "phone", "email")]
+        opened = [{**event, "data": _masked(event["data"], known)} for event in opened]
+        facts = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
     if not outside:
         item["malicious_use"] = bool(row["malicious"])
     item |= {"attachments": listed_attachments(opened)}
     return item | {"timeline": [_told(event) for event in opened]}
+
+
+def _position(one: Mapping[str, Any]) -> dict[str, Any] | None:
+    said = {name: one.get(name) for name in ("longitude", "latitude")}
+    if not all(said.values()):
+        return None
+    return {name: value if str(value).startswith("[") else float(str(value)) for name, value in said.items()}
+
+
+def _masked(value: Any, known: Sequence[str | None]) -> Any:
+    """The same without the names and numbers that are known to be the appellant's, wherever they were written."""
+    if isinstance(value, str):
+        for one in known:
+            value = value.replace(one, MASKED) if one and len(one) > 1 else value
+        return value
+    if isinstance(value, dict):
+        return {name: inner if name == "appellant" else _masked(inner, known) for name, inner in value.items()}
+    return [_masked(inner, known) for inner in value] if isinstance(value, list) else value
 
 
 def _without_traces(event: dict[str, Any]) -> dict[str, Any]:
@@ -122,11 +144,7 @@ async def opened_story(running: Running, row: RowMapping) -> list[dict[str, Any]
 def listed_attachments(story: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The files that an opened story tells of. Where a photo says it was taken is offered, not used."""
     keep = ("number", "kind", "media_type", "bytes", "name", "sha256", "scan")
-    return [
-        {name: one.get(name) for name in keep}
-        | {"position": {name: one[name] for name in ("longitude", "latitude")} if one.get("longitude") else None}
-        for one in _attachments(story)
-    ]
+    return [{name: one.get(name) for name in keep} | {"position": _position(one)} for one in _attachments(story)]
 
 
 async def attachments_of(running: Running, appeal_id: str) -> list[dict[str, Any]]:

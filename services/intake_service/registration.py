@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Annotated, Self
@@ -79,11 +80,14 @@ class Tickets:
 
     def __init__(self) -> None:
         self._next, self._end = 0, 0
+        self._fetching = asyncio.Lock()
 
     async def number(self, pool: asyncpg.Pool, now: datetime) -> str:
-        if self._next == self._end:
-            start = await pool.fetchval("SELECT nextval('ticket_numbers')")
-            self._next, self._end = start, start + TICKET_BLOCK
+        while self._next == self._end:
+            async with self._fetching:  # one block for all who wait, not one each
+                if self._next == self._end:
+                    start = await pool.fetchval("SELECT nextval('ticket_numbers')")
+                    self._next, self._end = start, start + TICKET_BLOCK
         number, self._next = self._next, self._next + 1
         return f"{now:%Y%m%d}-{number:07d}"
 

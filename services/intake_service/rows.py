@@ -83,7 +83,10 @@ def map_for(header: Sequence[str], given: RowMap | None, policy: ImportPolicy) -
     if missing := sorted(made.used() - set(header)):
         raise WrongFile(f"the file has no column {', '.join(missing)} among its {len(header)}")
     if "content" not in columns:
-        raise WrongFile("no column gives `content`; say which one does, or write it as a text with {column} in it")
+        usual = ", ".join(policy.usual["content"])
+        raise WrongFile(
+            f"no column gives `content` (usually: {usual}); say which, or write a text with {{column}} in it"
+        )
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from services.intake_service.notices import advice, ending, state_text, step_text
-from services.intake_service.reading import TIMES, counts_of, listed_attachments, opened_story, split
+from services.intake_service.reading import TIMES, case_row, counts_of, listed_attachments, opened_story, split
 from shared.contracts.codes import Recipient
 from shared.contracts.envelope import rfc3339
 from shared.engine.runtime import Running
@@ -27,6 +27,8 @@ async def tracked(running: Running, row: RowMapping) -> dict[str, Any]:
     seen |= {name: row[name] and rfc3339(row[name]) for name in TIMES} | counts_of(row)
     seen |= {"state_text": state_text(row["state"])}
     seen["notice"] = next((told for one in story if (told := ending(one["type"], one["data"]))), None)
+    if seen["notice"] and "into" in seen["notice"]:  # residents know ticket numbers
+        seen["notice"]["into"] = (await case_row(running, seen["notice"]["into"]))["ticket_no"]
     seen["advice"] = [advice(call) for call in ("119", "110", "120", "122") if call in split(row["alerts"])]
     seen |= {"steps": _steps(story), "answers": _answers(story), "messages": _messages(story)}
     return seen | {"attachments": listed_attachments(story), "evaluation": _evaluation(story)}

@@ -12,6 +12,8 @@ from functools import cache
 
 import opencc
 
+_ASPECT = re.compile(r"(?<![显原名论专编卓合土巨])著(?![名作称者述录书])")
+"""In traditional script 著 also stands for 着 (著火, 看著), which the converter leaves as it is."""
 _NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
 
 
@@ -22,7 +24,8 @@ def _simplifier() -> opencc.OpenCC:
 
 def plain(text: str) -> str:
     """Simplified script, compatibility forms folded (UAX #15, NFKC), lower case."""
-    return str(_simplifier().convert(unicodedata.normalize("NFKC", text).lower()))
+    simple = str(_simplifier().convert(unicodedata.normalize("NFKC", text).lower()))
+    return _ASPECT.sub("着", simple) if "著" in simple else simple
 
 
 def bigrams(text: str) -> set[str]:

@@ -14,7 +14,7 @@ from tests.support.views import settled
 
 PHOTO = picture(gps=BEIJING_GPS)
 NAME = "我家门口.jpg"
-POSITION = {"longitude": "116.407400", "latitude": "39.904200"}
+POSITION = {"longitude": 116.4074, "latitude": 39.9042}
 
 
 async def send_by_code(city: City, made: dict[str, Any], content: bytes, name: str = NAME, **headers: str) -> Reply:
