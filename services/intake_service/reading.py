@@ -90,21 +90,32 @@ def counts_of(row: RowMapping) -> dict[str, int]:
 async def whole_case(running: Running, row: RowMapping, principal: Principal) -> dict[str, Any]:
     """The case with its texts and its story, as this caller may see it."""
     opened = await opened_story(running, row)
-    facts: dict[str, Any] = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
-    item = summary(row)
+    outside = principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
+    if outside and row["identity_hidden"]:
+        opened = _without_traces(opened)
+    facts = _registration(opened)
+    item = summary(row) | ({} if outside else {"malicious_use": bool(row["malicious"])})
     item |= {name: facts.get(name) for name in ("title", "content", "source_ref", "relates_to")}
     item |= {"location": facts.get("place") or None, "appellant": _appellant(facts.get("appellant"), row, principal)}
     item |= {"assessment": orjson.loads(row["assessment"]) if row["assessment"] else None}
-    outside = principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
-    if outside and row["identity_hidden"]:
-        opened = [_without_traces(event) for event in opened]
-        known = [(facts.get("appellant") or {}).get(name) for name in ("name", "phone", "email")]
-        opened = [{**event, "data": _masked(event["data"], known)} for event in opened]
-        facts = next((event["data"] for event in opened if event["type"] == REGISTERED), {})
-    if not outside:
-        item["malicious_use"] = bool(row["malicious"])
     item |= {"attachments": listed_attachments(opened)}
     return item | {"timeline": [_told(event) for event in opened]}
+
+
+def _registration(story: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return next((event["data"] for event in story if event["type"] == REGISTERED), {})
+
+
+def _without_traces(story: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The story without what may tell who the appellant is: files' names and positions, and known names in words."""
+    appellant = _registration(story).get("appellant") or {}
+    known = [appellant.get(name) for name in ("name", "phone", "email")]
+    return [{**event, "data": _masked(_untraced(event), known)} for event in story]
+
+
+def _untraced(event: Mapping[str, Any]) -> dict[str, Any]:
+    traces = {"name", "longitude", "latitude"} if event["type"] == ADDED else set()
+    return {name: value for name, value in event["data"].items() if name not in traces}
 
 
 def _position(one: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -123,14 +134,6 @@ def _masked(value: Any, known: Sequence[str | None]) -> Any:
     if isinstance(value, dict):
         return {name: inner if name == "appellant" else _masked(inner, known) for name, inner in value.items()}
     return [_masked(inner, known) for inner in value] if isinstance(value, list) else value
-
-
-def _without_traces(event: dict[str, Any]) -> dict[str, Any]:
-    """A file's name, and where its photo was taken, may tell who the appellant is."""
-    if event["type"] != ADDED:
-        return event
-    kept = {name: value for name, value in event["data"].items() if name not in {"name", "longitude", "latitude"}}
-    return {**event, "data": kept}
 
 
 async def opened_story(running: Running, row: RowMapping) -> list[dict[str, Any]]:

@@ -37,6 +37,17 @@ async def test_files_of_a_hidden_appellant_tell_the_unit_nothing_about_them(city
     assert hotline.body["attachments"][0]["position"] and hotline.body["malicious_use"] is False
 
 
+async def test_a_known_name_or_number_is_masked_wherever_a_hidden_appellant_wrote_it(city: City) -> None:
+    who = {"name": "欧阳惜春", "phone": "13877776002", "confidential": True}
+    said = "我是欧阳惜春，电话13877776002，自来水公司停水两天了"
+    case = await city.dispatched(appellant=who, content=said, title="停水")
+    unit = {"role": "ENTERPRISE_HANDLER", "unit": case["lead_unit"]}
+    seen = await city.get(f"/intake/v1/appeals/{case['appeal_id']}", **unit)
+    assert seen.body["content"] == "我是***，电话***，自来水公司停水两天了"
+    assert not [one for one in ("欧阳惜春", "13877776002") if one in seen.raw.decode()]
+    assert (await city.case(case["appeal_id"]))["content"] == said
+
+
 async def test_a_restricted_person_is_read_in_no_service_and_on_no_list_for_others(city: City) -> None:
     case = await city.dispatched(appellant=WHO | {"phone": "13877776001"}, channel="OPEN311")
     await city.handle(case)

@@ -153,6 +153,8 @@ def test_after_three_objections_in_a_round_the_reviewers_last_word_stands() -> N
     water = Unit("bj-water", "市自来水集团", "", UnitType.PUBLIC_ENTERPRISE)
     assert given(ORDER, *passed_on(POWER, GAS)).when(objection("bj-gas")).decided()
     given(ORDER, *passed_on(POWER, GAS, water)).when(objection("bj-water")).then_refused("OBJECTIONS_EXHAUSTED")
+    next_round = dispatched(2).model_copy(update={"lead_unit": "bj-water"})
+    assert given(ORDER, *passed_on(POWER, GAS, water), next_round).when(objection("bj-water")).decided()
 
 
 @pytest.mark.parametrize("before", [(), (SIGNED,)])

@@ -88,3 +88,19 @@ def test_lifelines_are_urgent_and_what_says_nothing_is_proposed_nothing() -> Non
     nothing = of("。。。")
     assert (nothing.kind, nothing.urgency, nothing.alerts) == (None, None, ())
     assert nothing.version == triage_rules().version
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("樓上著火了，有人被困，救命！", "119"),
+        ("我家著火了快來救火", "119"),
+        ("My house is on FIRE, please help", "119"),
+        ("我要上吊自杀了", "110"),
+        ("家里进贼了", "110"),
+        ("心肌梗死，快救命", "120"),
+        ("两车相撞，有人受伤", "122"),
+    ],
+)
+def test_help_is_called_for_in_many_words_and_either_script(text: str, call: str) -> None:
+    assert call in [alert.hand_over for alert in of(text).alerts]
