@@ -24,7 +24,6 @@ from shared.contracts.intake import ImportStarted
 from shared.engine.decider import NotYours
 from shared.engine.execute import Decision, Intention
 from shared.engine.sealed_files import seal_file
-from shared.eventlog.log import partition_of
 from shared.web.asking import Asking, reads
 from shared.web.commands import Call, Plan
 from shared.web.fields import Body
@@ -152,8 +151,7 @@ async def get_import(import_id: str, asking: CanRegister) -> Response:
 async def list_problems(import_id: str, asking: CanRegister, window: Annotated[Window, Depends()]) -> Response:
     """Row number (the first row of data is 1), source_ref and reason, never what the row says."""
     await _one(asking, import_id)
-    partition = partition_of(import_id, asking.running.log.partitions)
-    await asking.running.views_reached("intake", partition, (await asking.running.log.heads())[partition])
+    await asking.running.own_views_settled(import_id)
     query = select(PROBLEMS).where(PROBLEMS.c.import_id == import_id)
     keys = (PROBLEMS.c.row, PROBLEMS.c.code)
     rows, following = await page(asking.running, query, keys, window, f"problems:{import_id}")

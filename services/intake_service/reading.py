@@ -139,6 +139,9 @@ def _masked(value: Any, known: Sequence[str | None]) -> Any:
 async def opened_story(running: Running, row: RowMapping) -> list[dict[str, Any]]:
     """Every event of a case in order, its texts open unless the person's data is restricted or erased."""
     story = await _story(running, row["appeal_id"])
+    if all(event["type"] != REGISTERED for event in story):  # one view may be ahead of another
+        await running.own_views_settled(row["appeal_id"])
+        story = await _story(running, row["appeal_id"])
     opener: Opens = Closed() if await restricted(running, row["person"]) else running.keyring
     await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
     return [_opened(opener, event) for event in story]

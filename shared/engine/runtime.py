@@ -128,6 +128,11 @@ class Running:
         names = [await p.active_consumer() for p in self.projections if source in p.view.sources]
         return await self._reached(names, source, partition, position)
 
+    async def own_views_settled(self, subject: str) -> bool:
+        """Whether our views have taken what our own log holds about a subject; waits a little."""
+        partition = partition_of(subject, self.log.partitions)
+        return await self.views_reached(self.service.name, partition, (await self.log.heads())[partition])
+
     async def views_settled(self) -> None:
         """Wait until our views have taken all that our own log holds now, however long that is."""
         source = self.service.name
