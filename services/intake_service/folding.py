@@ -189,6 +189,8 @@ FOLDS: dict[str, Fold] = {
         "routing.objection-rejected": _returned,
         "routing.extension-granted": _postponed,
         "routing.whistle-blown": _whistled,
+        "routing.handling-completed": _routing(CaseState.CALLBACK_DUE),
+        "routing.handling-limit-expired": _routing(CaseState.CALLBACK_DUE),
         "routing.ledger-opened": _routing(CaseState.ON_LEDGER),
         "routing.ledger-closed": _off_ledger,
         "feedback.case-opened": _feedback(CaseState.DISPATCHED),

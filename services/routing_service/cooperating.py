@@ -95,6 +95,8 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
         case Supervise():
             if order.dispatch is None or order.state in ENDED:
                 raise IllegalTransition("supervise", str(order.state))
+            if command.actor.unit_id == order.lead_unit:
+                raise Refused("OWN_CASE", "nobody watches themselves")
             return [SupervisionOpened(reason=command.reason)]
     raise TypeError(command)
 
@@ -144,7 +146,7 @@ def _close_whistle(command: CloseWhistle, order: Order) -> Sequence[Payload]:
         raise NotYours
     number = command.number or max(order.whistles, default=0)
     whistle = order.whistles.get(number)
-    if whistle is None or whistle.over:
+    if whistle is None or whistle.over or order.state in ENDED:
         raise IllegalTransition("whistle close", str(order.state))
     absent = tuple(unit for unit in whistle.blown.departments if unit not in whistle.reported)
     return [WhistleClosed(number=number, justified=command.justified, solved=command.solved, absent=absent)]
@@ -156,8 +158,8 @@ def _called(number: int | None, unit: str, name: str, order: Order) -> tuple[int
     found = mine.get(number if number is not None else max(mine, default=0))
     if found is None:
         raise NotYours
-    if found.over:
-        raise IllegalTransition(name, "whistle closed")
+    if found.over or order.state in ENDED:
+        raise IllegalTransition(name, str(order.state) if order.state in ENDED else "whistle closed")
     return found.blown.number, found
 
 

@@ -184,7 +184,8 @@ def _sign(command: Sign, order: Order) -> Sequence[Payload]:
 
 def _note_sign_overdue(command: NoteSignOverdue, order: Order) -> Sequence[Payload]:
     dispatch = order.dispatch
-    waiting = order.state is CaseState.DISPATCHED and not order.sign_overdue
+    standing = order.before if order.state is CaseState.OBJECTED else order.state  # an objection stops no clock
+    waiting = standing is CaseState.DISPATCHED and not order.sign_overdue
     if not waiting or dispatch is None or command.at < dispatch.sign_due_at:
         return []
     return [SignOverdue(unit_id=dispatch.lead_unit, round=order.round, due_at=dispatch.sign_due_at)]

@@ -154,6 +154,8 @@ def _put_on_ledger(command: PutOnLedger, order: Order) -> Sequence[Payload]:
         raise IllegalTransition("ledger", str(order.state))
     if command.actor.unit_id == order.lead_unit:
         return _ask_for_ledger(command, order)
+    if command.actor.unit_id in order.called:
+        raise Refused("OWN_CASE", "whoever works on it does not agree to its rest")
     asked = order.ledger_asked
     if asked is None or order.state is not CaseState.SIGNED or order.due_at is None:
         raise Refused("LEDGER_NOT_REQUESTED", "the unit asks first, with its plan; another person agrees")
@@ -162,8 +164,8 @@ def _put_on_ledger(command: PutOnLedger, order: Order) -> Sequence[Payload]:
     review_on = command.review_on or asked.review_on
     _not_too_far(review_on, command.at, command.limits)
     left = max(order.due_at - command.at, timedelta())
-    plan, seconds = command.plan or asked.plan, int(left.total_seconds())
-    return [LedgerOpened(plan=plan, review_on=review_on, seconds_left=seconds, round=order.round)]
+    seconds = int(left.total_seconds())
+    return [LedgerOpened(plan=command.plan, review_on=review_on, seconds_left=seconds, round=order.round)]
 
 
 def _ask_for_ledger(command: PutOnLedger, order: Order) -> Sequence[Payload]:

@@ -117,6 +117,7 @@ def _dispatched(order: Order, event: OrderDispatched) -> Order:
         sign_overdue=False,
         objection=None,
         extension=None,
+        ledger_asked=None,
         extensions=order.extensions if same_round else 0,
     )
 
@@ -169,7 +170,8 @@ def _ledger(order: Order, event: Payload) -> Order:
             state = CaseState.ON_LEDGER
             left = timedelta(seconds=event.seconds_left)
             asked = None
-            return replace(order, state=state, running=False, ledger_asked=asked, review_on=event.review_on, left=left)
+            rests = replace(order, state=state, running=False, ledger_asked=asked, extension=None, left=left)
+            return replace(rests, review_on=event.review_on)
         case LedgerReviewed():
             return replace(order, review_on=event.review_on)
         case LedgerReviewOverdue():

@@ -271,9 +271,12 @@ class LedgerRequested(_Routing):
 
 
 class LedgerOpened(_Routing):
-    """Another person than the one who asked agreed: the handling clock rests, with so many seconds left."""
+    """Another person than the one who asked agreed: the handling clock rests, with so many seconds left.
 
-    plan: Personal
+    `plan` where it is another than was asked for.
+    """
+
+    plan: Personal | None = None
     review_on: Instant
     seconds_left: int
     round: int

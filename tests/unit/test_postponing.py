@@ -46,7 +46,7 @@ REVIEW = AT + 30 * DAY
 REQUESTED = ExtensionRequested(unit_id=TOWN.unit_id, until=DUE + DAY, reason="等待配件", round=1)
 GRANTED = ExtensionGranted(unit_id=TOWN.unit_id, due_at=DUE + DAY, previous_due_at=DUE, round=1, policy=LIMITS.version)
 ASKED = LedgerRequested(unit_id=TOWN.unit_id, plan="纳入明年改造", review_on=REVIEW, by="wang", round=1)
-OPENED = LedgerOpened(plan="纳入明年改造", review_on=REVIEW, seconds_left=5 * 86400, round=1)
+OPENED = LedgerOpened(review_on=REVIEW, seconds_left=5 * 86400, round=1)
 """Agreed to two days after dispatch: five of the seven days are left."""
 
 
