@@ -21,19 +21,18 @@ from services.intake_service.locating import locate, named_place
 from services.intake_service.policy import channel_needs
 from services.intake_service.reading import (
     case_row,
-    has,
     in_reach,
     owners,
     ownership,
     summary,
     whole_case,
 )
-from services.intake_service.reference import SEPARATOR
 from services.intake_service.registration import Email, LocationBody, Phone
 from services.intake_service.tracking import tracked
 from services.intake_service.views import CASES
 from shared.contracts.codes import ENDED, AppellantType, CaseState, Channel, Kind
 from shared.engine.decider import NotYours
+from shared.engine.joined import SEPARATOR, has
 from shared.web.app import Api
 from shared.web.asking import Asking, PublicAsking, reads
 from shared.web.bodies import parse_body, read_body

@@ -9,9 +9,9 @@ from typing import Any
 import orjson
 
 from services.intake_service.case import Parts
-from services.intake_service.reference import SEPARATOR
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Envelope
+from shared.engine.joined import joined, split
 
 
 def parts_of(row: dict[str, Any]) -> Parts:
@@ -32,8 +32,8 @@ def _registered(row: dict[str, Any], event: Envelope) -> None:
         urgency=row["urgency"] if row["routing_state"] else data.get("urgency"),
         district=place.get("district"),
         township=place.get("township"),
-        category=SEPARATOR.join(data.get("category_path", ())) or None,
-        tags=SEPARATOR.join(data.get("tags", ())) or None,
+        category=joined(data.get("category_path", ())),
+        tags=joined(data.get("tags", ())),
         person=appellant["ref"],
         appellant_type=appellant["type"],
         identity_hidden=appellant["confidential"] or appellant["anonymous"] or data["kind"] == "REPORT",
@@ -60,18 +60,16 @@ def _intake(state: CaseState) -> Fold:
 
 
 def _alert(row: dict[str, Any], event: Envelope) -> None:
-    known = row["alerts"].split(SEPARATOR) if row["alerts"] else []
     named = (event.data.get("hand_over"), event.data["category"])
-    row.update(version=event.version, alerts=SEPARATOR.join(dict.fromkeys([*known, *filter(None, named)])))
+    row.update(version=event.version, alerts=joined(dict.fromkeys([*split(row["alerts"]), *filter(None, named)])))
 
 
 def _tagged(row: dict[str, Any], event: Envelope) -> None:
-    row.update(version=event.version, tags=SEPARATOR.join(event.data["tags"]) or None)
+    row.update(version=event.version, tags=joined(event.data["tags"]))
 
 
 def _invited(row: dict[str, Any], event: Envelope) -> None:
-    known = row["participants"].split(SEPARATOR) if row["participants"] else []
-    row.update(version=event.version, participants=SEPARATOR.join(sorted({*known, event.data["unit_id"]})))
+    row.update(version=event.version, participants=joined(sorted({*split(row["participants"]), event.data["unit_id"]})))
 
 
 def _flagged(row: dict[str, Any], event: Envelope) -> None:
@@ -123,8 +121,7 @@ def _postponed(row: dict[str, Any], event: Envelope) -> None:
 
 
 def _whistled(row: dict[str, Any], event: Envelope) -> None:
-    known = row["participants"].split(SEPARATOR) if row["participants"] else []
-    row["participants"] = SEPARATOR.join(sorted({*known, *event.data["departments"]}))
+    row["participants"] = joined(sorted({*split(row["participants"]), *event.data["departments"]}))
 
 
 def _off_ledger(row: dict[str, Any], event: Envelope) -> None:

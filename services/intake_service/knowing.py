@@ -13,12 +13,13 @@ from services.intake_service.knowledge import KNOWLEDGE as ENTRY
 from services.intake_service.knowledge import Entry, Publish, Retire, Revise
 from services.intake_service.lookup import Index
 from services.intake_service.policy import lookup_policy
-from services.intake_service.reference import KNOWLEDGE, SEPARATOR
+from services.intake_service.reference import KNOWLEDGE
 from shared.contracts.envelope import rfc3339
 from shared.contracts.intake import KnowledgeText
 from shared.contracts.upcasters import payload_of
 from shared.engine.decider import NotYours, Refused
 from shared.engine.execute import Decision, Intention
+from shared.engine.joined import split
 from shared.engine.runtime import Running
 from shared.web.asking import PublicAsking
 from shared.web.commands import Call, CommandRoute, Plan
@@ -176,7 +177,7 @@ async def _rows(running: Running, ids: list[str]) -> dict[str, RowMapping]:
 
 def _shown(row: RowMapping) -> dict[str, Any]:
     item = {name: row[name] for name in ("knowledge_id", "title", "text", "owner_unit", "state", "edition", "version")}
-    item["keywords"] = row["keywords"].split(SEPARATOR) if row["keywords"] else []
+    item["keywords"] = split(row["keywords"])
     return item | {name: row[name] and rfc3339(row[name]) for name in ("valid_until", "updated_at")}
 
 

@@ -11,13 +11,13 @@ from sqlalchemy.sql import Select
 
 from services.intake_service.appeal import APPEAL
 from services.intake_service.contact import masked_name, masked_phone
-from services.intake_service.reference import SEPARATOR
 from services.intake_service.state import Appeal
 from services.intake_service.views import CASES, PERSONS, STORY
 from shared.contracts.envelope import rfc3339
 from shared.contracts.outward import shown
 from shared.contracts.upcasters import payload_of
 from shared.engine.decider import NotYours
+from shared.engine.joined import has, split
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
 from shared.web.identity import Ownership, Principal, Reach, Scope
@@ -203,15 +203,6 @@ def _appellant(facts: dict[str, Any] | None, row: RowMapping, principal: Princip
     if row["identity_hidden"] and principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}:
         return shown | {"hidden": True}
     return shown | {"name": masked_name(facts.get("name")), "phone": masked_phone(facts.get("phone"))}
-
-
-def split(joined: str | None) -> list[str]:
-    return joined.split(SEPARATOR) if joined else []
-
-
-def has(column: Any, one: str) -> Any:
-    """As SQL: whether one is among what a column joins."""
-    return (SEPARATOR + column + SEPARATOR).contains(f"{SEPARATOR}{one}{SEPARATOR}", autoescape=True)
 
 
 def in_reach(principal: Principal) -> Any:

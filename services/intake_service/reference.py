@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, Integer, MetaData,
 
 from shared.contracts.codes import UnitType
 from shared.contracts.envelope import Envelope
+from shared.engine.joined import joined
 from shared.engine.projections import KeyedView, View
 from shared.eventlog.postgres import Connection
 
@@ -75,9 +76,6 @@ PROBLEMS = Table(
     Column("warning", Boolean),
 )
 
-SEPARATOR = " > "
-"""Between the levels of a category path, and between tags."""
-
 
 class KnowledgeBase(KeyedView):
     """One row an entry, with the text that it has now."""
@@ -95,7 +93,7 @@ class KnowledgeBase(KeyedView):
             until = text.get("valid_until")
             row.update({name: text[name] for name in ("title", "text", "owner_unit")}, edition=event.data["edition"])
             row.update(
-                keywords=SEPARATOR.join(text.get("keywords", ())) or None,
+                keywords=joined(text.get("keywords", ())),
                 valid_until=datetime.fromisoformat(until) if until else None,
             )
 

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from services.intake_service.notices import advice, ending, state_text, step_text
-from services.intake_service.reading import TIMES, case_row, counts_of, listed_attachments, opened_story, split
+from services.intake_service.reading import TIMES, case_row, counts_of, listed_attachments, opened_story
 from shared.contracts.codes import Recipient
 from shared.contracts.envelope import rfc3339
+from shared.engine.joined import split
 from shared.engine.runtime import Running
 
 WRITTEN_BY = {"intake.appellant-wrote": "APPELLANT", "feedback.message-posted": "UNIT"}

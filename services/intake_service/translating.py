@@ -13,12 +13,12 @@ from sqlalchemy import RowMapping
 
 from services.intake_service.georeport import Refusal
 from services.intake_service.policy import GeoService, georeport_policy
-from services.intake_service.reference import SEPARATOR
 from services.intake_service.registration import AppealBody
 from services.intake_service.search import point_of
 from services.intake_service.views import CASES
 from shared.contracts.codes import ENDED, CaseState
 from shared.contracts.envelope import rfc3339
+from shared.engine.joined import split
 
 TAG = "open311:"
 ROUNDED = 3
@@ -146,7 +146,7 @@ def number_of(text: str | None, name: str, most: int, default: int | None = None
 
 
 def request_item(row: RowMapping, facts: Mapping[str, Any], mine: bool) -> dict[str, Any]:
-    tags = (row["tags"] or "").split(SEPARATOR)
+    tags = split(row["tags"])
     code = next((tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)), "other")
     service = georeport_policy().services.get(code)
     place = facts.get("place", {})

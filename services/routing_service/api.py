@@ -15,12 +15,13 @@ from starlette.responses import JSONResponse, Response
 from services.routing_service import commands
 from services.routing_service.ground import MultiPolygon, geojson
 from services.routing_service.unit import CATALOGUE, UNIT, DraftCatalogue, KeepUnit, PublishCatalogue
-from services.routing_service.views import CATALOGUES, ORDERS, UNITS, has, split
+from services.routing_service.views import CATALOGUES, ORDERS, UNITS
 from shared.contracts.codes import CaseState, UnitType, Urgency
 from shared.contracts.envelope import BEIJING, rfc3339
 from shared.contracts.routing import Rule, UnitRegistered
 from shared.engine.decider import NotYours
 from shared.engine.execute import Intention
+from shared.engine.joined import has, split
 from shared.engine.runtime import Running
 from shared.web.app import Api
 from shared.web.asking import Asking, reads

@@ -11,6 +11,7 @@ from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Table, Text
 
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Envelope
+from shared.engine.joined import joined, split
 from shared.engine.projections import KeyedView, View
 
 OWN = ("routing",)
@@ -99,24 +100,11 @@ class Orders(KeyedView):
                 row["due_at"] = datetime.fromisoformat(event.data["due_at"])
             case "whistle-blown":
                 called = [*split(row["called"]), *event.data["departments"]]
-                row["called"] = SEPARATOR.join(dict.fromkeys(called))
+                row["called"] = joined(dict.fromkeys(called))
         name = event.type.split(".")[-2]
         row["state"] = _STATES.get(name, row["state"])
         if name in _MARKS:
             row[_MARKS[name]] = True
-
-
-SEPARATOR = " > "
-
-
-def split(joined: str | None) -> list[str]:
-    """What a column joins."""
-    return joined.split(SEPARATOR) if joined else []
-
-
-def has(column: Any, one: str) -> Any:
-    """As SQL: whether one is among what a column joins."""
-    return (SEPARATOR + column + SEPARATOR).contains(f"{SEPARATOR}{one}{SEPARATOR}", autoescape=True)
 
 
 _STATES = {

@@ -29,6 +29,7 @@ from shared.engine.settings import Settings
 from shared.engine.telemetry import configure_logging
 from shared.web.identity import Tokens
 from tests.bench.finding import APPEALS, finding_times
+from tests.bench.importing import import_rates
 from tests.bench.kafka import compare_over_kafka
 from tests.bench.log import compare
 from tests.bench.rebuild import EVENTS, rebuild_rates
@@ -152,6 +153,17 @@ async def bench_finding() -> None:
     screen.print(f"indexed for search: [bold]{rate:,.0f} appeals/s[/]\n")
 
 
+async def bench_import() -> None:
+    with home() as folder:
+        settings = Settings(home=folder)
+        async with database(settings) as url:
+            rates = await import_rates(url, settings)
+    table = Table("bulk files", "rows/s", "of one by one")
+    for name, rate in rates.items():
+        table.add_row(name, f"{rate:,.0f}", f"{rate / rates['one by one']:.1f}×")
+    screen.print(table)
+
+
 async def bench_kafka() -> None:
     if (missing := what_is_missing()) is not None:
         screen.print(f"[dim]over Kafka: not measured, {missing}[/]\n")
@@ -176,6 +188,7 @@ if __name__ == "__main__":
     bench_intake()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(bench_log_and_rebuild())
+        runner.run(bench_import())
         runner.run(bench_finding())
         runner.run(bench_kafka())
     bench_lives()
