@@ -20,6 +20,7 @@ from typing import IO, Any, Never
 import orjson
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.intake_service.atlas import Atlas, atlas_of
@@ -66,7 +67,7 @@ async def keep_importing(running: Running) -> Never:
             for import_id in open_:
                 with suppress(IllegalTransition, WrongVersion):  # somebody else has gone on with it
                     await _work_alone(running, import_id)
-        except AGAIN as error:
+        except (*AGAIN, DBAPIError) as error:
             log.warning("importing again", reason=type(error).__name__)
         rung = running.bell.next_ring()
         await running.bell.wait(LOOK_SECONDS, rung)
@@ -98,6 +99,8 @@ async def _work(running: Running, import_id: str) -> None:
     except (*AGAIN, IllegalTransition):
         raise
     except Exception as error:  # whatever is in a file, it must not stand in the way of others
+        if isinstance(error, DBAPIError) and error.connection_invalidated:  # a read by SQLAlchemy lost its connection
+            raise
         outcome, reason = "FAILED", str(error)[:500] if isinstance(error, WrongFile) else type(error).__name__
         if not isinstance(error, WrongFile):
             log.error("import failed", import_id=import_id, reason=reason)
