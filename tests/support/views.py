@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.engine.projections import Projection, View
@@ -16,18 +17,24 @@ BEHIND = """
 async def settled(city: City) -> None:
     """Wait until every consumer of every service has taken every event, and none has stopped."""
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while await _behind(city):
-            assert not [running.stopped for running in city.running.values() if running.stopped]
+        while not await quiet(city.running):
+            stopped = [running.stopped for running in city.running.values() if running.stopped]
+            assert not stopped, stopped
             await asyncio.sleep(0.02)
 
 
-async def _behind(city: City) -> int:
-    heads = {name: await running.log.heads() for name, running in city.running.items()}
-    behind = 0
-    for running in city.running.values():
+async def quiet(services: Mapping[str, Running]) -> bool:
+    """Whether every cursor has reached the head of its log, and no log has grown while we looked."""
+    heads = await _heads(services)
+    for running in services.values():
         for source, head in heads.items():
-            behind += await running.pool.fetchval(BEHIND, source, head)
-    return behind
+            if await running.pool.fetchval(BEHIND, source, head):
+                return False
+    return heads == await _heads(services)
+
+
+async def _heads(services: Mapping[str, Running]) -> dict[str, Sequence[int]]:
+    return {name: await running.log.heads() for name, running in services.items()}
 
 
 async def dump(running: Running, view: View) -> list[tuple[Any, ...]]:
