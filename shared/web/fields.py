@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -25,12 +26,10 @@ class Body(BaseModel):
 def _moment(value: Any) -> datetime:
     if not isinstance(value, str) or not _RFC3339.match(value):
         raise ValueError("must be an RFC 3339 time with an offset, e.g. 2026-11-23T08:00:00+08:00")
-    try:
+    with suppress(ValueError, OverflowError):  # no such day, or none that fits: told below like a year too far
         moment = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", value.upper()))
         if EARLIEST_YEAR <= moment.year <= LATEST_YEAR:
             return cut(moment)
-    except (ValueError, OverflowError):
-        pass
     raise ValueError(f"must be a real date of the years {EARLIEST_YEAR} to {LATEST_YEAR}")
 
 

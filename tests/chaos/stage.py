@@ -26,6 +26,7 @@ from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings
 from tests.integration.test_process import free_port
 from tests.support.running import job
+from tests.support.waiting import until
 
 PARTITIONS = 8
 
@@ -84,8 +85,7 @@ class Stage:
         await admin.start()
         topic = kafka_options(self.settings).topic(service)
         await admin.delete_topics([topic])
-        while topic in await admin.list_topics():
-            await asyncio.sleep(0.05)
+        await until(admin.list_topics, lambda topics: topic not in topics)
         await admin.close()
         await make_topics(self.settings)
 

@@ -20,8 +20,8 @@ from shared.messaging.pglog import PgLogBus
 from tests.support.database import PARTITIONS, TestServer
 from tests.support.events import append
 from tests.support.kafka import fresh_topics, relaying
+from tests.support.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 30
 STREAMS = 40
 
 
@@ -144,9 +144,7 @@ async def test_the_heads_are_the_logs_own(source: Source) -> None:
     for name in ("a", "b"):
         await source.write(name, 5)
         goal = await source.log.heads()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await source.bus.heads("intake") != goal:
-                await asyncio.sleep(0.01)
+        await until(lambda: source.bus.heads("intake"), goal.__eq__)
 
 
 async def test_who_reads_alone_gets_every_partition_beside_others(source: Source) -> None:
@@ -172,9 +170,11 @@ async def test_two_processes_of_one_name_miss_nothing_together(source: Source) -
     tasks = [asyncio.ensure_future(read(member)) for member in members]
     await source.write("b")
     goal = {(p, n) for p, head in enumerate(await source.log.heads()) for n in range(1, head + 1)}
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while seen != goal:
-            await asyncio.sleep(0.01)
+
+    async def read_all() -> bool:
+        return seen == goal
+
+    await until(read_all)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

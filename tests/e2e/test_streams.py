@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import aiohttp
 import pytest
 
-from tests.support.city import PATIENCE_SECONDS, WATER, City
+from tests.support.city import WATER, City
+from tests.support.waiting import PATIENCE_SECONDS
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
 DISPATCHED = "cn.gov.appeals.routing.order-dispatched.v1"

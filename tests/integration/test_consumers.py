@@ -17,9 +17,10 @@ from shared.eventlog.log import Recorded
 from shared.eventlog.postgres import Connection, PostgresLog
 from shared.messaging.bus import BATCH_LIMIT, Batch, Bell, BusUnavailable, Reached, Subscription
 from shared.messaging.pglog import PgLogBus
-from tests.support.city import PATIENCE_SECONDS, City
+from tests.support.city import City
 from tests.support.database import PARTITIONS, TestServer
 from tests.support.events import append
+from tests.support.waiting import PATIENCE_SECONDS
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
 STREAMS, EACH = 20, 3

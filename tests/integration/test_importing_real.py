@@ -73,7 +73,7 @@ def test_a_file_is_read_in_constant_memory(requests: IO[bytes]) -> None:
 async def test_a_real_file_is_registered_once_however_often_it_is_sent(
     city: City, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.support.city.PATIENCE_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr("tests.support.waiting.PATIENCE_SECONDS", PATIENCE_SECONDS)
     with opened(STREAM) as file:
         data = file.read()
     for expected in ((ROWS[STREAM], 0, 0, 0), (0, ROWS[STREAM], 0, 0)):

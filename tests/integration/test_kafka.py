@@ -7,7 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field, replace
 
 import asyncpg
@@ -27,8 +27,8 @@ from shared.messaging.kafka import KafkaBus, partition_counts
 from tests.support.database import PARTITIONS, TestServer
 from tests.support.events import append
 from tests.support.kafka import fresh_topics, make_topics, relaying
+from tests.support.waiting import PATIENCE_SECONDS, until
 
-PATIENCE_SECONDS = 30
 SUBJECT = "a-1"
 PARTITION = partition_of(SUBJECT, PARTITIONS)
 
@@ -54,9 +54,8 @@ class Published:
     async def in_topic(self) -> None:
         """Wait until the topic has everything."""
         bus = self.bus()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await bus.heads("intake") != await self.log.heads():
-                await asyncio.sleep(0.02)
+        heads = await self.log.heads()
+        await until(lambda: bus.heads("intake"), lambda published: published == heads)
         await bus.close()
 
     async def read(self, count: int, after: int = 0) -> list[int]:
@@ -83,11 +82,14 @@ class Published:
         async def reached() -> dict[int, int]:
             return {PARTITION: after}
 
-        while True:
-            try:
+        async def subscribed() -> Subscription | None:
+            with suppress(BusUnavailable):
                 return await bus.subscribe("reader", "intake", reached, alone=alone)
-            except BusUnavailable:
-                await asyncio.sleep(0.1)
+            return None
+
+        subscription = await until(subscribed)
+        assert subscription is not None
+        return subscription
 
     async def produce(self, *records: tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]) -> None:
         """As somebody who is not our relay."""
@@ -244,9 +246,7 @@ async def test_a_topic_that_was_emptied_goes_on_where_the_log_was(unpublished: P
     async with relay(unpublished):
         await unpublished.log.append(append(SUBJECT, 0, 5))
         await unpublished.in_topic()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await noted(unpublished) != 5:
-                await asyncio.sleep(0.02)
+        await until(lambda: noted(unpublished), lambda position: position == 5)
     await emptied(unpublished)
     async with relay(unpublished):
         await unpublished.log.append(append(SUBJECT, 5, 2))
@@ -303,9 +303,7 @@ async def gone(made: Published) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=made.options.bootstrap)
     await admin.start()
     await admin.delete_topics([made.topic])
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while made.topic in await partition_counts(made.options, [made.topic]):
-            await asyncio.sleep(0.02)
+    await until(lambda: partition_counts(made.options, [made.topic]), lambda counts: made.topic not in counts)
     await admin.close()
 
 

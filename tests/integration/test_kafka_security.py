@@ -31,13 +31,14 @@ from tests.support.certificates import Authority, Identity
 from tests.support.database import PARTITIONS, TestServer
 from tests.support.events import append
 from tests.support.kafka import needs_java, relaying
+from tests.support.waiting import PATIENCE_SECONDS, until
 
 ACLS = Path(kafka.__file__).parent / "acls"
 SERVICES = ("intake", "routing", "feedback", "scoring")
 USERS = (*SERVICES, "operator")
 ADMIN = "admin"
 CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"
-PATIENCE_SECONDS, REFUSED_SECONDS = 30, 10
+REFUSED_SECONDS = 10
 
 Right = tuple[str, str, str, str]
 """Who, may do what, to which kind of thing, of which name (with a * behind it when it is a prefix)."""
@@ -162,14 +163,17 @@ class Intake:
 async def topics(guarded: Guarded) -> Guarded:
     """The same broker with the city's topics, made by the operator as soon as his rights have reached the broker."""
     wanted = [Topic(name, PARTITIONS, 1, settings) for name, settings in declared().items()]
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while True:
-            try:
-                await create_topics(guarded.password("operator"), wanted)
-                return guarded
-            except BusUnavailable as refused:
-                assert "refuses" in str(refused)
-                await asyncio.sleep(0.05)
+
+    async def made() -> bool:
+        try:
+            await create_topics(guarded.password("operator"), wanted)
+        except BusUnavailable as refused:
+            assert "refuses" in str(refused)
+            return False
+        return True
+
+    await until(made)
+    return guarded
 
 
 @pytest_asyncio.fixture(scope="module")

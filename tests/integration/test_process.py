@@ -20,7 +20,7 @@ from aiohttp import web
 
 from services.serving import CannotStart
 from services.up import EmbeddedPostgres
-from tests.support.city import PATIENCE_SECONDS
+from tests.support.waiting import PATIENCE_SECONDS
 
 START_SECONDS = 60
 

@@ -12,7 +12,8 @@ import pytest
 
 from shared.engine.clock import SystemClock
 from shared.engine.readiness import why_not_ready
-from tests.support.city import PATIENCE_SECONDS, City
+from tests.support.city import City
+from tests.support.waiting import PATIENCE_SECONDS
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
 

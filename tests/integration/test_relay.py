@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,10 +16,10 @@ from shared.messaging.bus import Bell, BusUnavailable
 from shared.messaging.ends import Place
 from shared.messaging.pglog import Readable
 from shared.messaging.relay import Lag, Relay
-from tests.support.city import PATIENCE_SECONDS
 from tests.support.database import PARTITIONS, TestServer
 from tests.support.events import append
 from tests.support.running import job
+from tests.support.waiting import until
 
 SUBJECT = "a-1"
 PARTITION = partition_of(SUBJECT, PARTITIONS)
@@ -70,10 +69,11 @@ class Relayed:
     async def until(self, met: Callable[[Lag], bool]) -> Lag:
         """Wait until a lag is told that meets this; the one that did."""
         told = len(self.lags)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not (found := [lag for lag in self.lags[told:] if met(lag)]):
-                await asyncio.sleep(0.005)
-        return found[0]
+
+        async def found() -> list[Lag]:
+            return [lag for lag in self.lags[told:] if met(lag)]
+
+        return (await until(found))[0]
 
 
 @pytest_asyncio.fixture

@@ -25,10 +25,10 @@ from shared.web.app import create_app, create_city
 from shared.web.identity import Tokens
 from shared.web.webhooks import delivering
 from tests.support.database import TestServer
+from tests.support.waiting import until
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 SECRETS = Secrets(master=b"m" * 32, token=b"t" * 32, index=b"i" * 32)
-PATIENCE_SECONDS = 20
 AFTER_HOLD = timedelta(seconds=4)
 WATER = "bj-water"
 
@@ -110,10 +110,7 @@ class City:
 
     async def until(self, ask: Callable[[], Awaitable[Any]], met: Callable[[Any], bool]) -> Any:
         """Ask again until the condition holds; the answer that met it."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not met(answer := await ask()):
-                await asyncio.sleep(0.01)
-        return answer
+        return await until(ask, met)
 
     async def until_state(self, appeal_id: str, *states: str) -> dict[str, Any]:
         """Wait until the case is in one of these states."""

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import until
+
 EICAR = rb"X5O!P%@AP[4\PZX54(P^)7CC)7}$EICAR-STANDARD-" + rb"ANTIVIRUS-TEST-FILE!$H+H*"
 """Harmless, and harmful to every scanner. In two halves, so that no scanner stops at this file."""
-PATIENCE_SECONDS = 60
 SETTINGS = """
 Foreground yes
 TCPSocket {port}
@@ -56,11 +57,13 @@ async def clamd(folder: Path, port: int) -> AsyncIterator[None]:
     process = await asyncio.create_subprocess_exec(
         program, "-c", str(folder / "clamd.conf"), stdout=quiet, stderr=quiet, stdin=quiet
     )
+
+    async def answers() -> bool:
+        assert process.returncode is None, "clamd does not start"
+        return await _answers(port)
+
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await _answers(port):
-                assert process.returncode is None, "clamd does not start"
-                await asyncio.sleep(0.05)
+        await until(answers)
         yield
     finally:
         if process.returncode is None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from shared.engine.projections import Projection, View
 from shared.engine.runtime import Running
-from tests.support.city import PATIENCE_SECONDS, City
+from tests.support.city import City
+from tests.support.waiting import until
 
 BEHIND = """
     SELECT count(*) FROM cursors c WHERE c.source = $1 AND c.sequence < ($2::bigint[])[c.partition + 1]"""
@@ -16,11 +16,13 @@ BEHIND = """
 
 async def settled(city: City) -> None:
     """Wait until every consumer of every service has taken every event, and none has stopped."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not await quiet(city.running):
-            stopped = [running.stopped for running in city.running.values() if running.stopped]
-            assert not stopped, stopped
-            await asyncio.sleep(0.02)
+
+    async def done() -> bool:
+        stopped = [running.stopped for running in city.running.values() if running.stopped]
+        assert not stopped, stopped
+        return await quiet(city.running)
+
+    await until(done)
 
 
 async def quiet(services: Mapping[str, Running]) -> bool:

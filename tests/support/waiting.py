@@ -1,0 +1,20 @@
+"""Waiting for a condition, never for a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+PATIENCE_SECONDS = 30
+"""How long anything may take before a test gives up on it; nothing is slower for that."""
+PAUSE_SECONDS = 0.01
+T = TypeVar("T")
+
+
+async def until(ask: Callable[[], Awaitable[T]], met: Callable[[T], bool] = bool) -> T:
+    """Ask again until the answer meets the condition; the answer that did. Raises TimeoutError."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not met(answer := await ask()):
+            await asyncio.sleep(PAUSE_SECONDS)
+    return answer
