@@ -177,8 +177,11 @@ async def check_logs(city: dict[str, Running], accounts: Accounts, tally: Tally)
     for running in city.values():
         for projection in running.projections:
             before = await dump(running, projection.view)
-            if before != await rebuilt(running, projection):
-                accounts.wrong.append(f"view {projection.view.name} differs from a fresh fold")
+            after = await rebuilt(running, projection)
+            if before != after:
+                live, fresh = set(before) - set(after), set(after) - set(before)
+                told = f"only live: {list(live)[:2]}, only fresh: {list(fresh)[:2]}"
+                accounts.wrong.append(f"view {projection.view.name} differs from a fresh fold; {told}")
             accounts.views.append(f"{projection.view.name} ({len(before)} rows)")
 
 
