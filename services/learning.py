@@ -42,6 +42,8 @@ def classify_command(model: Model, file: Messages) -> None:
 
     try:
         with bar() as progress:
-            classify(load(model), file, sys.stdout, partial(step, progress, {}, "classifying"))
+            with model.open("rb") as opened:
+                loaded = load(opened)
+            classify(loaded, file, sys.stdout, partial(step, progress, {}, "classifying"))
     except (WrongExamples, WrongModel) as error:
         raise CannotStart(str(error)) from None

@@ -17,7 +17,7 @@ from sqlalchemy import RowMapping, func, select
 from services.intake_service.places import Point
 from services.intake_service.reference import DIVISIONS
 from shared.contracts.codes import UnitType
-from shared.contracts.routing import Boundary
+from shared.contracts.duties import Boundary
 from shared.engine.runtime import Running
 from shared.language.gazetteer import Division, Gazetteer, Level
 

@@ -185,6 +185,7 @@ FOLDS: dict[str, Fold] = {
         "routing.order-objected": _routing(CaseState.OBJECTED),
         "routing.objection-rejected": _returned,
         "routing.extension-granted": _postponed,
+        "routing.due-time-corrected": _postponed,
         "routing.whistle-blown": _whistled,
         "routing.handling-completed": _routing(CaseState.CALLBACK_DUE),
         "routing.handling-limit-expired": _routing(CaseState.CALLBACK_DUE),

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,18 @@ class Classifier:
         fields = zip(parts, self.weights, self.tables, strict=True)
         return np.asarray(sum((weighed(part, weights) @ table for part, weights, table in fields), self.bias))
 
+    def decisive(self, title: str, text: str, category: str, most: int = 4) -> list[str]:
+        """The pairs of letters of a message that speak most for a category, the strongest first."""
+        worth = np.zeros(1 << BITS, np.float32)
+        column = list(self.categories).index(category)
+        for part, weights, table in zip(features([title], [text]), self.weights, self.tables, strict=True):
+            line = weighed(part, weights)
+            worth[line.indices] += line.data * (table[line.indices, column] - table[line.indices].mean(axis=1))
+        said = plain(f"{title}\n{text}")
+        pairs = {said[at : at + 2]: worth[bucket] for at, bucket in enumerate(_buckets(_points(said))[1])}
+        best = sorted((pair for pair, value in pairs.items() if value > 0 and pair.isalnum()), key=lambda p: -pairs[p])
+        return best[:most]
+
     def save(self, file: Path) -> None:
         """Only the buckets that are in use."""
         head = {"categories": list(self.categories), "scale": self.scale, "about": self.about}
@@ -72,20 +84,20 @@ class Classifier:
             np.savez_compressed(opened, **arrays)
 
 
-def load(file: Path) -> Classifier:
+def load(file: IO[bytes]) -> Classifier:
     """A model from its file. Raises WrongModel."""
     try:
-        with file.open("rb") as opened, np.load(opened, allow_pickle=False) as stored:
+        with np.load(file, allow_pickle=False) as stored:
             head = json.loads(stored["head"].tobytes())
             if [head[name] for name in ("bits", "longest", "opening", "fields")] != [BITS, LONGEST, OPENING, [*FIELDS]]:
-                raise WrongModel(f"{file} was made by another version of the classifier; train it anew")
+                raise WrongModel("the model was made by another version of the classifier; train it anew")
             bias, weights, tables = stored["bias"], [], []
             for number in range(len(FIELDS)):
                 used = stored[f"used{number}"]
                 weights.append(_spread(used, stored[f"weights{number}"]))
                 tables.append(_spread(used, stored[f"table{number}"]))
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise WrongModel(f"{file} is no model ({type(error).__name__}); make one with `jiesu train`") from None
+        raise WrongModel(f"this is no model ({type(error).__name__}); make one with `jiesu train`") from None
     return Classifier(head["categories"], weights, tables, bias, head["scale"], head["about"])
 
 
@@ -106,20 +118,29 @@ def features(titles: Sequence[str], texts: Sequence[str]) -> list[csr_array]:
 
 def _counts(texts: Sequence[str]) -> csr_array:
     """All texts are hashed in one pass; an n-gram never crosses two of them."""
-    points = np.frombuffer("".join(texts).encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
     lengths = np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
-    row = np.repeat(np.arange(len(texts)), lengths)
-    keys, value = [], np.zeros(len(points), dtype=np.uint64)
-    for n in range(LONGEST):
-        size = max(len(points) - n, 0)
-        value = (value[:size] ^ (points[n:] + np.uint64(n + 1))) * _MIX[n]
-        value ^= value >> np.uint64(29)
-        bucket = ((value * _MIX[0]) >> np.uint64(64 - BITS)).astype(np.int64)
-        keys.append(((row[:size] << BITS) | bucket)[row[:size] == row[n:]])
+    row, keys = np.repeat(np.arange(len(texts)), lengths), []
+    for n, bucket in enumerate(_buckets(_points("".join(texts)))):
+        keys.append(((row[: len(bucket)] << BITS) | bucket)[row[: len(bucket)] == row[n:]])
     key, times = np.unique(np.concatenate(keys), return_counts=True)
     starts = np.searchsorted(key, np.arange(len(texts) + 1, dtype=np.int64) << BITS).astype(np.int32)
     columns = (key & ((1 << BITS) - 1)).astype(np.int32)
     return csr_array((times.astype(np.float32), columns, starts), shape=(len(texts), 1 << BITS))
+
+
+def _points(text: str) -> Floats:
+    return np.frombuffer(text.encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
+
+
+def _buckets(points: Floats) -> list[Floats]:
+    """For every length of n-gram, the bucket of the one that begins at each letter."""
+    found, value = [], np.zeros(len(points), dtype=np.uint64)
+    for n in range(LONGEST):
+        size = max(len(points) - n, 0)
+        value = (value[:size] ^ (points[n:] + np.uint64(n + 1))) * _MIX[n]
+        value ^= value >> np.uint64(29)
+        found.append(((value * _MIX[0]) >> np.uint64(64 - BITS)).astype(np.int64))
+    return found
 
 
 def weighed(part: csr_array, weights: Floats) -> csr_array:

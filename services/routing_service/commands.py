@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
-from pydantic import Field
-
+from services.routing_service.bodies import (
+    ConsultationBody,
+    ConsultationCloseBody,
+    DispatchBody,
+    EscalateBody,
+    ExtensionBody,
+    HandOverBody,
+    HandOverManyBody,
+    LedgerBody,
+    LedgerReviewBody,
+    NoBody,
+    ObjectBody,
+    ReasonBody,
+    ReportInBody,
+    SignManyBody,
+    SubtaskBody,
+    UpholdBody,
+    WhistleBody,
+    WhistleCloseBody,
+)
+from services.routing_service.climbing import HandOver
 from services.routing_service.contesting import CloseConsultation, Object, OpenConsultation, Reject, Uphold
 from services.routing_service.cooperating import (
     BlowWhistle,
     CloseSubtask,
     CloseWhistle,
     Escalate,
-    Level,
     ReportIn,
     Supervise,
-    WhistleKind,
 )
 from services.routing_service.directory import read_directory
 from services.routing_service.jurisdiction import Unit
@@ -30,129 +48,22 @@ from services.routing_service.postponing import (
     ReviewLedger,
 )
 from services.routing_service.state import Order
-from shared.contracts.codes import Urgency
 from shared.engine.execute import Intention
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
-from shared.web.fields import Body, Code, Moment, ShortText, Text
+from shared.web.fields import Body
 from shared.web.identity import Ownership, Scope
+from shared.web.many import Many, ManyRoute
 from shared.web.problems import Problem
-
-Units = Annotated[tuple[Code, ...], Field(min_length=1, max_length=30)]
-
-
-class DispatchBody(Body):
-    """Which unit, and why when the catalogue does not propose it."""
-
-    unit_id: Code
-    reason: ShortText | None = None
-    tier: Urgency | None = None
-    cc_district: Code | None = None
-
-
-class NoBody(Body):
-    """Nothing needs to be said."""
-
-
-class ConsultationBody(Body):
-    """Who is asked."""
-
-    participants: Units
-    reason: ShortText | None = None
-
-
-class ConsultationCloseBody(Body):
-    """What was agreed, and who gets the order."""
-
-    decision: ShortText
-    unit_id: Code
-
-
-class ObjectBody(Body):
-    """Why it is somebody else's: by duty or by ground."""
-
-    ground: Literal["DUTY", "JURISDICTION"]
-    reason: ShortText
-    proposed_unit: Code | None = None
-
-
-class UpholdBody(Body):
-    """Who gets the order, and why."""
-
-    unit_id: Code
-    reason: ShortText
-
-
-class ReasonBody(Body):
-    """Why."""
-
-    reason: ShortText
-
-
-class ExtensionBody(Body):
-    """Until when, and why."""
-
-    until: Moment
-    reason: ShortText
-
-
-class WhistleBody(Body):
-    """Which departments are called, and for what."""
-
-    departments: Units
-    kind: WhistleKind = "APPEAL"
-    reason: ShortText
-
-
-class ReportInBody(Body):
-    """A department comes; or it refuses and says why. Without `number` the last whistle that called it is meant."""
-
-    number: Annotated[int, Field(ge=1, le=1000)] | None = None
-    refused: bool = False
-    reason: ShortText | None = None
-
-
-class SubtaskBody(Body):
-    """What came of the department's part."""
-
-    solved: bool = True
-    result: Text
-
-
-class WhistleCloseBody(Body):
-    """What came of it, and whether it was rightly blown. Without `number` the last one is meant."""
-
-    number: Annotated[int, Field(ge=1, le=1000)] | None = None
-    solved: bool = True
-    justified: bool = True
-
-
-class EscalateBody(Body):
-    """To whom it goes up, and why."""
-
-    level: Level
-    reason: ShortText
-
-
-class LedgerBody(Body):
-    """The plan and the day of the review; whoever agrees may leave them as the unit proposed."""
-
-    plan: Text | None = None
-    review_on: Moment | None = None
-
-
-class LedgerReviewBody(Body):
-    """What was found, and when to look again."""
-
-    finding: ShortText
-    review_on: Moment
 
 
 async def dispatch(call: Call[DispatchBody]) -> Plan:
     """派单 by hand."""
     body, unit = call.body, await _unit(call, call.body.unit_id)
+    for number, helper in enumerate(body.co_units):
+        await _unit(call, helper, f"/co_units/{number}")
     command = DispatchByHand(
         at=call.now, actor=call.actor, unit=unit, tier=body.tier, cc_district=body.cc_district, reason=body.reason,
-        limits=shipped_limits(),
+        limits=shipped_limits(), co_units=body.co_units,
     )  # fmt: skip
     return _plan(call, command)
 
@@ -162,8 +73,29 @@ async def sign(call: Call[NoBody]) -> Plan:
     return _plan(call, Sign(at=call.now, actor=call.actor, unit_id=call.principal.unit_id))
 
 
+async def sign_many(call: Call[SignManyBody]) -> Sequence[Intention[Any]]:
+    """签收, many at once."""
+    return [
+        _intention(call, one, Sign(at=call.now, actor=call.actor, unit_id=call.principal.unit_id))
+        for one in call.body.appeal_ids
+    ]
+
+
+async def hand_over(call: Call[HandOverBody]) -> Plan:
+    """Another officer of the unit has it from now on."""
+    return _plan(call, HandOver(at=call.now, actor=call.actor, officer=call.body.officer))
+
+
+async def hand_over_many(call: Call[HandOverManyBody]) -> Sequence[Intention[Any]]:
+    """The same, many at once: whoever goes on leave hands over the desk."""
+    command = HandOver(at=call.now, actor=call.actor, officer=call.body.officer)
+    return [_intention(call, one, command) for one in call.body.appeal_ids]
+
+
 async def open_consultation(call: Call[ConsultationBody]) -> Plan:
     """派单会商"""
+    for number, participant in enumerate(call.body.participants):
+        await _unit(call, participant, f"/participants/{number}")
     return _plan(call, OpenConsultation(at=call.now, actor=call.actor, **call.body.model_dump()))
 
 
@@ -263,16 +195,19 @@ async def close_ledger(call: Call[ReasonBody]) -> Plan:
 
 async def _unit(call: Call[Any], unit_id: str, pointer: str = "/unit_id") -> Unit:
     async with call.running.pool.acquire() as connection:
-        directory = await read_directory(connection, call.now)
+        directory = await read_directory(connection, call.now, call.running.objects)
     if (unit := directory.unit(unit_id)) is None:
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": pointer, "message": "there is no such unit"}])
     return unit
 
 
 def _plan(call: Call[Any], command: Any) -> Plan:
+    return Plan(_intention(call, call.subject, command), state_and_version)
+
+
+def _intention(call: Call[Any], appeal_id: str, command: Any) -> Intention[Order]:
     guard = call.may_touch(_ownership)
-    intention = Intention(ORDER, call.subject, command, sealed_for=lambda order: order.subject_key, guard=guard)
-    return Plan(intention, state_and_version)
+    return Intention(ORDER, appeal_id, command, sealed_for=lambda order: order.subject_key, guard=guard)
 
 
 def _ownership(order: Order) -> Ownership:
@@ -288,6 +223,15 @@ def _command(path: str, body: type[Body], scope: Scope, handle: Any, summary: st
 
 COMMANDS = (
     _command("dispatch", DispatchBody, Scope.DISPATCH, dispatch, "Dispatch by hand"),
+    ManyRoute(
+        "/v1/orders/sign", SignManyBody, Scope.HANDLE, sign_many, "Sign for many orders",  # type: ignore[arg-type]
+        subject="", answer=Many,
+    ),
+    ManyRoute(
+        "/v1/orders/hand-over", HandOverManyBody, Scope.HANDLE, hand_over_many,  # type: ignore[arg-type]
+        "Hand many orders over", subject="", answer=Many,
+    ),
+    _command("hand-over", HandOverBody, Scope.HANDLE, hand_over, "Hand it over to another officer of the unit"),
     _command("sign", NoBody, Scope.HANDLE, sign, "Sign for an order"),
     _command("consultation", ConsultationBody, Scope.DISPATCH, open_consultation, "Talk over who is responsible"),
     _command("consultation/close", ConsultationCloseBody, Scope.DISPATCH, close_consultation, "Dispatch as agreed"),
@@ -306,4 +250,4 @@ COMMANDS = (
     _command("ledger", LedgerBody, Scope.KEEP_LEDGER, ledger, "Ask for the ledger (挂账), or agree to it"),
     _command("ledger/review", LedgerReviewBody, Scope.REVIEW, review_ledger, "Review what is on the ledger"),
     _command("ledger/close", ReasonBody, Scope.REVIEW, close_ledger, "Take it off the ledger"),
-)
+)  # fmt: skip

@@ -20,6 +20,7 @@ from shared.contracts.routing import (
     ConsultationClosed,
     ConsultationOpened,
     ObjectionRejected,
+    ObjectionReviewOverdue,
     ObjectionUpheld,
     OrderDispatched,
     OrderObjected,
@@ -71,7 +72,12 @@ class Reject(Command):
     reason: str
 
 
-COMMANDS = (OpenConsultation, CloseConsultation, Object, Uphold, Reject)
+@dataclass(frozen=True, kw_only=True)
+class NoteObjectionReviewOverdue(Command):
+    """The time of the reviewer has passed."""
+
+
+COMMANDS = (OpenConsultation, CloseConsultation, Object, Uphold, Reject, NoteObjectionReviewOverdue)
 
 
 def decide(command: Command, order: Order) -> Sequence[Payload]:
@@ -92,13 +98,22 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
             late = command.at > objection.review_due_at
             unit, round_ = objection.unit_id, objection.round
             return [ObjectionRejected(unit_id=unit, reason=command.reason, returns_to=back, round=round_, late=late)]
+        case NoteObjectionReviewOverdue():
+            return _note_review_overdue(command, order)
     raise TypeError(command)
+
+
+def _note_review_overdue(command: NoteObjectionReviewOverdue, order: Order) -> Sequence[Payload]:
+    open_ = order.objection
+    if open_ is None or order.state is not CaseState.OBJECTED or command.at < open_.review_due_at:
+        return []
+    return [ObjectionReviewOverdue(unit_id=open_.unit_id, review_due_at=open_.review_due_at, round=open_.round)]
 
 
 def _close_consultation(command: CloseConsultation, order: Order) -> Sequence[Payload]:
     if order.state is not CaseState.CONSULTING or order.proposal is None:
         raise IllegalTransition("consultation close", str(order.state))
-    may_lead(command.unit)
+    may_lead(command.unit, order.proposal)
     sent = _sent(order, command.unit, command.decision, command)
     return [ConsultationClosed(unit_id=command.unit.unit_id, decision=command.decision), sent]
 
@@ -133,7 +148,8 @@ def _uphold(command: Uphold, order: Order) -> Sequence[Payload]:
         raise Refused("SAME_UNIT", "an objection that is upheld goes to another unit")
     if command.actor.unit_id == command.unit.unit_id:
         raise Refused("OWN_CASE", "whoever is to get the order does not decide about it")
-    may_lead(command.unit)
+    assert order.proposal is not None
+    may_lead(command.unit, order.proposal)
     upheld = ObjectionUpheld(
         unit_id=objection.unit_id,
         to_unit=command.unit.unit_id,

@@ -16,6 +16,7 @@ from shared.contracts.envelope import Payload
 from shared.contracts.routing import (
     DepartmentReported,
     OrderEscalated,
+    ReportInOverdue,
     SubtaskClosed,
     SupervisionOpened,
     WhistleBlown,
@@ -79,6 +80,11 @@ class Supervise(Command):
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoteReportInOverdue(Command):
+    """The time to report in has passed."""
+
+
 def decide(command: Command, order: Order) -> Sequence[Payload]:
     match command:
         case BlowWhistle():
@@ -89,6 +95,8 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
             return _close_subtask(command, order)
         case CloseWhistle():
             return _close_whistle(command, order)
+        case NoteReportInOverdue():
+            return [event for one in order.whistles.values() for event in _overdue(one, command, order)]
         case Escalate():
             _in_hand("escalate", order)
             return [OrderEscalated(level=command.level, reason=command.reason)]
@@ -150,6 +158,14 @@ def _close_whistle(command: CloseWhistle, order: Order) -> Sequence[Payload]:
         raise IllegalTransition("whistle close", str(order.state))
     absent = tuple(unit for unit in whistle.blown.departments if unit not in whistle.reported)
     return [WhistleClosed(number=number, justified=command.justified, solved=command.solved, absent=absent)]
+
+
+def _overdue(whistle: Whistle, command: Command, order: Order) -> Sequence[Payload]:
+    blown = whistle.blown
+    absent = tuple(unit for unit in blown.departments if unit not in whistle.reported)
+    if whistle.over or whistle.overdue or not absent or order.state in ENDED or command.at < blown.report_due_at:
+        return []
+    return [ReportInOverdue(number=blown.number, absent=absent, report_due_at=blown.report_due_at)]
 
 
 def _called(number: int | None, unit: str, name: str, order: Order) -> tuple[int, Whistle]:

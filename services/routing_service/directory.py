@@ -1,47 +1,108 @@
-"""The directory as reactions see it: the tree and the catalogue in force, read from the views, kept while unchanged."""
+"""The directory as reactions see it: tree, catalogue and classifier in force, kept while unchanged."""
 
 from __future__ import annotations
 
+import asyncio
+import io
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import orjson
+import structlog
 from pydantic import TypeAdapter
 
+from services.routing_service.classifier import Classifier, WrongModel, load
 from services.routing_service.jurisdiction import Gazetteer, Unit
 from services.routing_service.limits import shipped_limits
-from services.routing_service.proposal import Directory
+from services.routing_service.matter import Matter
+from services.routing_service.model import object_of, version_of
+from services.routing_service.proposal import Directory, Learned
 from shared.contracts.codes import UnitType
-from shared.contracts.routing import Rule
+from shared.contracts.duties import Rule
+from shared.engine.objects import ObjectMissing, Objects, StoreUnavailable
 from shared.eventlog.postgres import Connection
 
+UNITS = "SELECT * FROM units WHERE NOT coalesce(closed, name IS NULL)"
 REVISION = """
     SELECT coalesce((SELECT sum(version) FROM units), 0) AS units,
            coalesce((SELECT sum(version) FROM catalogues), 0) AS catalogues,
            (SELECT catalogue_version FROM catalogues WHERE state = 'PUBLISHED' AND effective_from <= $1
-            ORDER BY effective_from DESC, updated_at DESC LIMIT 1) AS in_force"""
+            ORDER BY effective_from DESC, updated_at DESC LIMIT 1) AS in_force,
+           (SELECT sha256 FROM classifiers) AS classifier"""
 RULES = "SELECT rules FROM catalogues WHERE catalogue_version = $1"
 _RULES = TypeAdapter(tuple[Rule, ...])
+EXPLAINED = 2
+"""For so many labels the decisive words are looked for."""
+log = structlog.get_logger()
 
 
-_kept: dict[tuple[Any, ...], Directory] = {}
+@dataclass(frozen=True)
+class Desk(Directory):
+    """A directory, and the classifier that helps to read appeals; None where there is none, or it cannot be read."""
+
+    classifier: Classifier | None = None
+    model_version: str | None = None
+
+    def learned(self, matter: Matter) -> Learned:
+        """What the classifier says of an appeal."""
+        if self.classifier is None:
+            return Learned()
+        title, text = matter.title, matter.content
+        (found,) = self.classifier.probabilities([title], [text])
+        shares = {name: Decimal(f"{share:.4f}") for name, share in zip(self.classifier.categories, found, strict=True)}
+        likely = sorted(shares, key=lambda name: -shares[name])[:EXPLAINED]
+        words = {name: self.classifier.decisive(title, text, name) for name in likely}
+        pairs = [(Decimal(said), Decimal(true)) for said, true in self.classifier.about.get("calibration", ())]
+        return Learned(self.model_version, shares, words, pairs)
+
+
+_kept: dict[tuple[Any, ...], Desk] = {}
 """The last directory read, by its revision: the tree is four hundred rows, appeals are many."""
+_models: dict[str, Classifier] = {}
+"""The last classifier read, by the hash of its file."""
 
 
-async def read_directory(connection: Connection, now: datetime) -> Directory:
+async def read_directory(connection: Connection, now: datetime, objects: Objects) -> Desk:
     """The directory in force now."""
     revision = (await connection.fetchval("SELECT current_database()"), *await connection.fetchrow(REVISION, now))
     if revision not in _kept:
-        directory = await _read(connection, revision[-1])
+        in_force, model = revision[-2:]
+        classifier = await _classifier(model, objects) if model else None
+        desk = await read_version(connection, in_force)
+        if model and classifier:
+            desk = replace(desk, classifier=classifier, model_version=version_of(model))
+        if model and classifier is None:
+            return desk  # asked again with the next appeals, so it is not kept
         _kept.clear()
-        _kept[revision] = directory
+        _kept[revision] = desk
     return _kept[revision]
 
 
-async def _read(connection: Connection, in_force: str | None) -> Directory:
-    units = {row["unit_id"]: _unit(row) for row in await connection.fetch("SELECT * FROM units")}
-    rules = _RULES.validate_json(await connection.fetchval(RULES, in_force)) if in_force else ()
-    return Directory(Gazetteer(units), in_force, rules, shipped_limits())
+async def read_version(connection: Connection, catalogue: str | None) -> Desk:
+    """The tree as it is, with one version of the catalogue and no classifier."""
+    units = {row["unit_id"]: _unit(row) for row in await connection.fetch(UNITS)}
+    rules = _RULES.validate_json(await connection.fetchval(RULES, catalogue)) if catalogue else ()
+    return Desk(Gazetteer(units), catalogue, rules, shipped_limits())
+
+
+async def _classifier(digest: str, objects: Objects) -> Classifier | None:
+    """The model in force. None where its file cannot be had or is another: then the rules alone serve."""
+    if digest in _models:
+        return _models[digest]
+    try:
+        file = io.BytesIO(b"".join([block async for block in objects.get(object_of(digest))]))
+        if sha256(file.getbuffer()).hexdigest() != digest:
+            raise WrongModel("the stored file is not what was put there")
+        model = await asyncio.to_thread(load, file)
+    except (ObjectMissing, StoreUnavailable, WrongModel) as error:
+        log.error("the rules alone serve", reason="the classifier in force cannot be read", error=type(error).__name__)
+        return None
+    _models.clear()
+    _models[digest] = model
+    return model
 
 
 def _unit(row: Any) -> Unit:

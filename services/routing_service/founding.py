@@ -11,8 +11,8 @@ from typing import Any
 
 from services.routing_service.unit import CATALOGUE, UNIT, DraftCatalogue, KeepUnit, PublishCatalogue
 from shared.contracts.codes import UnitType
+from shared.contracts.duties import Rule, UnitRegistered
 from shared.contracts.envelope import Actor
-from shared.contracts.routing import Rule, UnitRegistered
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 

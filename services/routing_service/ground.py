@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.contracts.routing import Boundary
+from shared.contracts.duties import Boundary
 from shared.web.fields import Body
 
 MILLIONTHS = 1_000_000

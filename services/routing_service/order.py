@@ -10,16 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from services.routing_service import contesting, cooperating, postponing
+from services.routing_service import climbing, contesting, cooperating, postponing
+from services.routing_service.climbing import EscalateByItself, NoteUrged, Remind, SuperviseByItself
+from services.routing_service.contesting import NoteObjectionReviewOverdue
+from services.routing_service.cooperating import NoteReportInOverdue
 from services.routing_service.dispatching import dispatched, may_lead
 from services.routing_service.jurisdiction import Unit
 from services.routing_service.limits import Limits
-from services.routing_service.postponing import NoteReviewOverdue
+from services.routing_service.postponing import CorrectDueTime, NoteAnswerOverdue, NoteReviewOverdue
 from services.routing_service.state import ENDED, Order, evolve
 from shared.contracts.codes import CaseState, Urgency
+from shared.contracts.duties import Candidate
 from shared.contracts.envelope import Payload
 from shared.contracts.routing import (
-    Candidate,
     HandlingCompleted,
     HandlingLimitExpired,
     OrderDispatched,
@@ -54,6 +57,7 @@ class DispatchByHand(Command):
     cc_district: str | None
     reason: str | None
     limits: Limits
+    co_units: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,8 @@ class Sign(Command):
 @dataclass(frozen=True, kw_only=True)
 class NoteSignOverdue(Command):
     """The signing limit has passed."""
+
+    limits: Limits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +132,8 @@ def _along_the_way(command: Command, order: Order) -> Sequence[Payload]:
         return contesting.decide(command, order)
     if isinstance(command, postponing.COMMANDS):
         return postponing.decide(command, order)
+    if isinstance(command, climbing.COMMANDS):
+        return climbing.decide(command, order)
     return cooperating.decide(command, order)
 
 
@@ -136,7 +144,11 @@ def _unknown(command: Command) -> Sequence[Payload]:
     raise NotYours
 
 
-_NOTES = (DispatchAsProposed, NoteSignOverdue, NoteLimitExpired, StopClock, Redispatch, End, NoteReviewOverdue)
+_NOTES = (
+    *(DispatchAsProposed, NoteSignOverdue, NoteLimitExpired, StopClock, Redispatch, End),
+    *(NoteReviewOverdue, NoteAnswerOverdue, NoteObjectionReviewOverdue, NoteReportInOverdue, CorrectDueTime),
+    *(Remind, NoteUrged, SuperviseByItself, EscalateByItself),
+)
 
 
 def _dispatch_as_proposed(command: DispatchAsProposed, order: Order, proposal: OrderProposed) -> Sequence[Payload]:
@@ -154,14 +166,22 @@ def _dispatch_by_hand(command: DispatchByHand, order: Order, proposal: OrderProp
     if order.state is not CaseState.REGISTERED:
         raise IllegalTransition("dispatch", str(order.state))
     unit = command.unit
-    may_lead(unit)
+    may_lead(unit, proposal)
     candidate = next((c for c in proposal.candidates if c.unit_id == unit.unit_id), None)
     if candidate is None and not command.reason:
         raise Refused("REASON_NEEDED", "the catalogue does not propose this unit; say why it is the right one")
     tier = command.tier or (candidate.tier if candidate else proposal.urgency) or Urgency.GENERAL
     event = dispatched(proposal, unit, tier, 1, command.at, command.limits, candidate=candidate)
     cc_district = event.cc_district or command.cc_district  # a street's own district is never replaced (Art 12)
-    return [event.model_copy(update={"by_hand": True, "reason": command.reason, "cc_district": cc_district})]
+    said = {"by_hand": True, "reason": command.reason, "cc_district": cc_district}
+    return [event.model_copy(update=said | {"co_units": _helpers(command)})]
+
+
+def _helpers(command: DispatchByHand) -> tuple[str, ...]:
+    """协办: each once, and none of them the lead unit."""
+    if command.unit.unit_id in command.co_units:
+        raise Refused("LEAD_IS_NO_HELPER", "the lead unit cannot be a co-unit as well")
+    return tuple(dict.fromkeys(command.co_units))
 
 
 def _redispatch(command: Redispatch, order: Order, proposal: OrderProposed) -> Sequence[Payload]:
@@ -170,8 +190,9 @@ def _redispatch(command: Redispatch, order: Order, proposal: OrderProposed) -> S
         return []
     unit = Unit(before.lead_unit, before.lead_unit_name, "", before.unit_type, before.cc_district)
     event = dispatched(proposal, unit, before.tier, before.round + 1, command.at, command.limits)
-    kept = {name: getattr(before, name) for name in ("rule_id", "catalogue_version", "model_version", "cc_district")}
-    return [event.model_copy(update=kept)]
+    names = ("rule_id", "catalogue_version", "model_version", "cc_district", "co_units")
+    again = event.model_copy(update={name: getattr(before, name) for name in names})
+    return [again, *climbing.came_back(again.round, order, command.limits)]
 
 
 def _sign(command: Sign, order: Order) -> Sequence[Payload]:
@@ -185,10 +206,12 @@ def _sign(command: Sign, order: Order) -> Sequence[Payload]:
 def _note_sign_overdue(command: NoteSignOverdue, order: Order) -> Sequence[Payload]:
     dispatch = order.dispatch
     standing = order.before if order.state is CaseState.OBJECTED else order.state  # an objection stops no clock
-    waiting = standing is CaseState.DISPATCHED and not order.sign_overdue
+    waiting = standing is CaseState.DISPATCHED and order.unsigned is None
     if not waiting or dispatch is None or command.at < dispatch.sign_due_at:
         return []
-    return [SignOverdue(unit_id=dispatch.lead_unit, round=order.round, due_at=dispatch.sign_due_at)]
+    supervise = dispatch.sign_due_at + command.limits.ladder.supervise_unsigned[dispatch.tier]
+    due_at, round_ = dispatch.sign_due_at, order.round
+    return [SignOverdue(unit_id=dispatch.lead_unit, round=round_, due_at=due_at, supervise_at=supervise)]
 
 
 def _note_limit_expired(command: NoteLimitExpired, order: Order) -> Sequence[Payload]:

@@ -14,6 +14,8 @@ from services.routing_service.state import Order
 from shared.contracts.codes import CaseState
 from shared.contracts.envelope import Payload
 from shared.contracts.routing import (
+    DueTimeCorrected,
+    ExtensionAnswerOverdue,
     ExtensionDenied,
     ExtensionGranted,
     ExtensionRequested,
@@ -81,8 +83,20 @@ class NoteReviewOverdue(Command):
     """The day of the review has passed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoteAnswerOverdue(Command):
+    """A request for more time should have been answered by now."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectDueTime(Command):
+    """Working days that were not official when the due time was worked out may be by now."""
+
+    limits: Limits
+
+
 COMMANDS = (
-    *(AskExtension, GrantExtension, DenyExtension),
+    *(AskExtension, GrantExtension, DenyExtension, NoteAnswerOverdue, CorrectDueTime),
     *(PutOnLedger, ReviewLedger, CloseLedger, NoteReviewOverdue),
 )
 
@@ -110,6 +124,10 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
             if not waits or order.review_on is None or command.at < order.review_on:
                 return []
             return [LedgerReviewOverdue(review_on=order.review_on, round=order.round)]
+        case NoteAnswerOverdue():
+            return _note_answer_overdue(command, order)
+        case CorrectDueTime():
+            return _correct(command, order)
     raise TypeError(command)
 
 
@@ -124,7 +142,32 @@ def _ask(command: AskExtension, order: Order) -> Sequence[Payload]:
     if not order.due_at < command.until <= command.limits.longest_until(dispatch.tier, order.due_at):
         raise Refused("EXTENSION_TOO_LONG", "until lies after the due time, by at most the original limit")
     unit = dispatch.lead_unit
-    return [ExtensionRequested(unit_id=unit, until=command.until, reason=command.reason, round=order.round)]
+    answer = command.limits.answer_until(command.at)
+    return [
+        ExtensionRequested(
+            unit_id=unit, until=command.until, reason=command.reason, round=order.round, answer_due_at=answer
+        )
+    ]
+
+
+def _note_answer_overdue(command: NoteAnswerOverdue, order: Order) -> Sequence[Payload]:
+    asked = order.extension
+    if asked is None or not order.running or asked.answer_due_at is None or command.at < asked.answer_due_at:
+        return []
+    return [ExtensionAnswerOverdue(unit_id=asked.unit_id, answer_due_at=asked.answer_due_at, round=order.round)]
+
+
+def _correct(command: CorrectDueTime, order: Order) -> Sequence[Payload]:
+    """What an extension has added stays added."""
+    dispatch = order.dispatch
+    if dispatch is None or order.due_at is None or not order.running or not order.provisional:
+        return []
+    before = dispatch.due_derivation
+    due = command.limits.due(before.tier, before.started_at, before.category)
+    if due.derivation.provisional:
+        return []
+    at = due.handle + (order.due_at - dispatch.due_at)
+    return [DueTimeCorrected(due_at=at, previous_due_at=order.due_at, due_derivation=due.derivation, round=order.round)]
 
 
 def _grant(command: GrantExtension, order: Order) -> Sequence[Payload]:

@@ -1,21 +1,23 @@
-"""Whose duty it is: the catalogue read against one appeal, with the reasons in plain words.
+"""Whose duty it is: catalogue and classifier read against one appeal, with the reasons in plain words.
 
-Duty comes from the rules (category and keywords), ground from the gazetteer; together they give ranked units. The
-points for a fitting category and for words in title and text are policy data. Law: Regulation Art 11
-(职权法定、属地管理、分级负责), Art 12 (a district coordinates what nobody else can be found for), Art 17 (a community
-never leads).
+Duty comes from the rules (category and keywords) and from what a model has learned of earlier appeals, ground from the
+gazetteer; together they give ranked units. The points of every kind of evidence are policy data. Without a model the
+rules alone serve. Law: Regulation Art 11 (职权法定、属地管理、分级负责), Art 12 (a district coordinates what nobody
+else can be found for), Art 17 (a community never leads).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_UP, Decimal
+from itertools import pairwise
 
 from services.routing_service.jurisdiction import Gazetteer, Ground, Unit
 from services.routing_service.limits import Limits
+from services.routing_service.matter import Matter
 from shared.contracts.codes import UnitType, Urgency
-from shared.contracts.routing import Candidate, Rule
+from shared.contracts.duties import Candidate, Rule
 
 DISTRICT_RULE = "art12-district"
 _HUNDREDTH = Decimal("0.01")
@@ -35,60 +37,95 @@ class Directory:
 
 
 @dataclass(frozen=True)
-class Matter:
-    """What an appeal says, as far as dispatch is concerned."""
+class Learned:
+    """What the model in force says of one appeal.
 
-    title: str
-    content: str
-    category_path: Sequence[str]
-    urgency: Urgency | None
-    district: str | None
-    township: str | None
-    address: str | None
+    `shares`: how likely each label is; a label is a category of the catalogue, or a duty (a unit id, TOWNSHIP,
+    DISTRICT). `words`: what decided, label by label. `calibration`: (said, true) pairs, ascending, by which a
+    confidence is corrected so that it says how often it is right.
+    """
+
+    version: str | None = None
+    shares: Mapping[str, Decimal] = field(default_factory=dict)
+    words: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    calibration: Sequence[tuple[Decimal, Decimal]] = ()
 
 
 @dataclass(frozen=True)
-class _Match:
-    rule: Rule
-    unit: Unit
-    points: int
-    words: tuple[str, ...]
+class Reading:
+    """One rule, or one label of the model, read against one appeal. `why_not`: why it does not count."""
+
+    unit: Unit | None
+    points: Decimal
+    rule: Rule | None = None
+    words: tuple[str, ...] = ()
+    label: str | None = None
+    why_not: str = ""
 
 
-def propose(matter: Matter, directory: Directory) -> list[Candidate]:
+def propose(matter: Matter, directory: Directory, learned: Learned | None = None) -> list[Candidate]:
     """Ranked units with confidence and reasons; empty when neither duty nor ground can be told."""
-    texts = (("address", matter.address), ("title", matter.title), ("text", matter.content))
-    ground = directory.gazetteer.ground(matter.township, matter.district, texts)
-    matches = [match for rule in directory.rules if (match := _match(rule, matter, ground, directory))]
-    best: dict[str, _Match] = {}
-    for match in sorted(matches, key=lambda m: (-m.points, m.rule.id)):
-        best.setdefault(match.unit.unit_id, match)
-    ranked = list(best.values())[: directory.limits.points.most_candidates]
-    total = sum(match.points for match in ranked) + 1
-    candidates = [_candidate(match, total, matter, ground) for match in ranked]
+    learned = learned or Learned()
+    ground = ground_of(matter, directory)
+    best = _best([one for one in readings(matter, directory, ground, learned) if not one.why_not], learned, directory)
+    ranked = best[: directory.limits.points.most_candidates]
+    total = sum((one.points for one in ranked), Decimal(1))
+    candidates = [_candidate(one, total, matter, ground, learned) for one in ranked]
     if not candidates and ground.district:
         candidates = [_district_coordinates(ground.district, ground.source, matter, directory)]
     return candidates
 
 
-def _match(rule: Rule, matter: Matter, ground: Ground, directory: Directory) -> _Match | None:
-    """None when the rule does not speak of this matter, or when its unit cannot be told."""
-    category = matter.category_path[0] if matter.category_path else None
-    if rule.categories and category and category not in rule.categories:
-        return None
+def ground_of(matter: Matter, directory: Directory) -> Ground:
+    """Whose ground it is, by what was given, then by address, title and text."""
+    texts = (("address", matter.address), ("title", matter.title), ("text", matter.content))
+    return directory.gazetteer.ground(matter.township, matter.district, texts)
+
+
+def readings(matter: Matter, directory: Directory, ground: Ground, learned: Learned) -> Iterator[Reading]:
+    """Every rule with a word in the appeal, and every label that the model thinks likely enough."""
+    for rule in directory.rules:
+        if (found := _read_rule(rule, matter, ground, directory, learned)) is not None:
+            yield found
+    weights = directory.limits.points
+    for label, share in learned.shares.items():
+        unit = _duty(label, ground, directory)
+        if unit is not None and share >= weights.least_share and unit.unit_type is not UnitType.COMMUNITY:
+            yield Reading(unit, weights.model_points * share, label=label)
+
+
+def _read_rule(rule: Rule, matter: Matter, ground: Ground, directory: Directory, learned: Learned) -> Reading | None:
     title, content = matter.title.lower(), matter.content.lower()
-    if any(word.lower() in title or word.lower() in content for word in rule.unless):
-        return None
     in_title = [word for word in rule.keywords if word.lower() in title]
     in_text = [word for word in rule.keywords if word.lower() in content and word not in in_title]
-    weights = directory.limits.points
-    points = weights.title_points * len(in_title) + weights.text_points * len(in_text)
-    unit = _duty(rule.duty, ground, directory)
-    if points == 0 or unit is None or unit.unit_type is UnitType.COMMUNITY:
+    words = tuple(in_title + in_text)
+    if not words:
         return None
-    if category and category in rule.categories:
-        points += weights.category_points
-    return _Match(rule, unit, points, tuple(in_title + in_text))
+    unit = _duty(rule.duty, ground, directory)
+    weights = directory.limits.points
+    points = Decimal(weights.title_points * len(in_title) + weights.text_points * len(in_text))
+    reading = Reading(unit, points + _by_category(rule, matter, directory, learned), rule, words)
+    return replace(reading, why_not=_why_not(rule, matter, unit))
+
+
+def _why_not(rule: Rule, matter: Matter, unit: Unit | None) -> str:
+    category = matter.category_path[0] if matter.category_path else None
+    if rule.categories and category and category not in rule.categories:
+        return "the appeal is of another category"
+    for word in rule.unless:
+        if word.lower() in matter.title.lower() or word.lower() in matter.content.lower():
+            return f"the appeal says {word}"
+    if unit is None:
+        return "its unit cannot be told: the place is not known, or there is no such unit"
+    return "a community never leads (Art 17)" if unit.unit_type is UnitType.COMMUNITY else ""
+
+
+def _by_category(rule: Rule, matter: Matter, directory: Directory, learned: Learned) -> Decimal:
+    """A category that was given counts in full; one that the model tells, as far as it is likely."""
+    weights = directory.limits.points
+    if matter.category_path:
+        return Decimal(weights.category_points if matter.category_path[0] in rule.categories else 0)
+    return weights.category_points * sum((learned.shares.get(one, Decimal(0)) for one in rule.categories), Decimal(0))
 
 
 def _duty(duty: str, ground: Ground, directory: Directory) -> Unit | None:
@@ -99,22 +136,58 @@ def _duty(duty: str, ground: Ground, directory: Directory) -> Unit | None:
     return directory.unit(duty)
 
 
-def _candidate(match: _Match, total: int, matter: Matter, ground: Ground) -> Candidate:
-    unit, rule = match.unit, match.rule
-    why = [f"rule {rule.id} {rule.name} ({rule.basis})", f"words: {', '.join(match.words)}"]
-    if unit in (ground.town, ground.district):
-        why.append(f"place: {unit.name} ({ground.source})")
-    confidence = (Decimal(match.points) / total).quantize(_HUNDREDTH, ROUND_HALF_UP)
+def _best(found: Sequence[Reading], learned: Learned, directory: Directory) -> list[Reading]:
+    """One reading a unit: its best rule, and what the model says of the unit on top."""
+    best: dict[str, Reading] = {}
+    for one in sorted(found, key=lambda r: (r.rule is None, -r.points, r.rule.id if r.rule else r.label or "")):
+        assert one.unit is not None
+        before = best.setdefault(one.unit.unit_id, one)
+        if before is not one and one.rule is None:
+            best[one.unit.unit_id] = replace(before, points=before.points + one.points, label=one.label)
+    return sorted(best.values(), key=lambda r: (-r.points, r.rule.id if r.rule else r.label or ""))
+
+
+def _candidate(reading: Reading, total: Decimal, matter: Matter, ground: Ground, learned: Learned) -> Candidate:
+    unit, rule = reading.unit, reading.rule
+    assert unit is not None
+    confidence = calibrated(reading.points / total, learned.calibration).quantize(_HUNDREDTH, ROUND_HALF_UP)
     return Candidate(
         unit_id=unit.unit_id,
         name=unit.name,
         unit_type=unit.unit_type,
         confidence=str(confidence),
-        why=tuple(why),
-        rule_id=rule.id,
-        tier=matter.urgency or rule.tier,
+        why=tuple(_why(reading, ground, learned)),
+        rule_id=rule.id if rule else None,
+        department_only=rule.department_only if rule else False,
+        tier=matter.urgency or (rule.tier if rule else Urgency.GENERAL),
         cc_district=copied_district(unit),
     )
+
+
+def _why(reading: Reading, ground: Ground, learned: Learned) -> Iterator[str]:
+    rule, unit = reading.rule, reading.unit
+    if rule is not None:
+        yield f"rule {rule.id} {rule.name} ({rule.basis})"
+        yield f"words: {', '.join(reading.words)}"
+    said = [reading.label] if reading.label else list(rule.categories) if rule else []
+    for label in said:
+        if (share := learned.shares.get(label, Decimal(0))) >= _HUNDREDTH:
+            words = learned.words.get(label, ())
+            decided = f", by {', '.join(words)}" if words else ""
+            yield f"model {learned.version}: {label} {share.quantize(_HUNDREDTH, ROUND_HALF_UP)}{decided}"
+    if unit is not None and unit in (ground.town, ground.district):
+        yield f"place: {unit.name} ({ground.source})"
+
+
+def calibrated(said: Decimal, pairs: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
+    """The confidence that experience gives, on straight lines between the pairs; without any as it was said."""
+    if not pairs:
+        return said
+    for (low, low_true), (high, high_true) in pairwise(pairs):
+        if low <= said <= high:
+            part = (said - low) / (high - low) if high > low else Decimal(1)
+            return low_true + part * (high_true - low_true)
+    return pairs[0][1] if said < pairs[0][0] else pairs[-1][1]
 
 
 def _district_coordinates(district: Unit, source: str, matter: Matter, directory: Directory) -> Candidate:

@@ -6,8 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.routing_service.directory import read_directory
+from services.routing_service.climbing import EscalateByItself, NoteUrged, Remind, SuperviseByItself
+from services.routing_service.contesting import NoteObjectionReviewOverdue
+from services.routing_service.cooperating import NoteReportInOverdue
+from services.routing_service.directory import Desk, read_directory
 from services.routing_service.limits import shipped_limits
+from services.routing_service.matter import matter_of
 from services.routing_service.order import (
     ORDER,
     DispatchAsProposed,
@@ -19,9 +23,11 @@ from services.routing_service.order import (
     StopClock,
     automatic,
 )
-from services.routing_service.postponing import NoteReviewOverdue
-from services.routing_service.proposal import Directory, Matter, propose
+from services.routing_service.postponing import NoteAnswerOverdue, NoteReviewOverdue
+from services.routing_service.proposal import propose
+from services.routing_service.unit import UNIT, CarryOutPlan
 from shared.contracts.codes import CaseState
+from shared.contracts.duties import UnitChangeScheduled
 from shared.contracts.envelope import Actor
 from shared.contracts.feedback import CallbackScheduled, ReworkRequested
 from shared.contracts.intake import (
@@ -30,47 +36,47 @@ from shared.contracts.intake import (
     AppealMerged,
     AppealRedirected,
     AppealRegistered,
+    AppealUrged,
     AppealWithdrawn,
 )
 from shared.contracts.routing import (
     ConsultationOpened,
+    DueTimeCorrected,
+    ExtensionAnswerOverdue,
+    ExtensionDenied,
     ExtensionGranted,
+    ExtensionRequested,
     HandlingCompleted,
     HandlingLimitExpired,
     LedgerClosed,
     LedgerOpened,
     LedgerReviewed,
+    ObjectionRejected,
+    ObjectionReviewOverdue,
+    ObjectionUpheld,
     OrderDispatched,
     OrderEnded,
+    OrderObjected,
     OrderProposed,
     OrderSigned,
     SignOverdue,
+    WhistleBlown,
 )
 from shared.engine.deadlines import Deadline, Deadlines, Due, Met
 from shared.engine.decider import Command
 from shared.engine.execute import Intention
 from shared.engine.reacting import Heard, React, Reactions
-from shared.language.script import plain
 
 ROUTING = Actor("ROUTING")
 
 
-def on_registered(heard: Heard, directory: Directory) -> Sequence[Intention[Any]]:
-    """Read the appeal against catalogue and place."""
+def on_registered(heard: Heard, desk: Desk) -> Sequence[Intention[Any]]:
+    """Read the appeal against catalogue, classifier and place."""
     facts: AppealRegistered = heard.payload
-    place = facts.place
-    urgency = facts.urgency or (facts.triage.urgency if facts.triage else None)
-    matter = Matter(
-        title=_text(facts.title),
-        content=_text(facts.content),
-        category_path=facts.category_path,
-        urgency=urgency,
-        district=place.district,
-        township=place.township,
-        address=_text(place.address) or None,
-    )
-    candidates = propose(matter, directory)
-    goes_by_itself = automatic(candidates, facts.kind, directory.limits)
+    matter = matter_of(facts)
+    learned = desk.learned(matter)
+    candidates = propose(matter, desk, learned)
+    goes_by_itself = automatic(candidates, facts.kind, desk.limits)
     at = heard.envelope.time
     proposed = OrderProposed(
         ticket_no=facts.ticket_no,
@@ -80,10 +86,12 @@ def on_registered(heard: Heard, directory: Directory) -> Sequence[Intention[Any]
         registered_at=at,
         candidates=tuple(candidates),
         automatic=goes_by_itself,
-        hold_until=directory.limits.hold_until(urgency, at) if goes_by_itself else None,
-        urgency=urgency,
-        catalogue_version=directory.catalogue_version,
-        limits_version=directory.limits.version,
+        hold_until=desk.limits.hold_until(matter.urgency, at) if goes_by_itself else None,
+        urgency=matter.urgency,
+        category=facts.category_path[0] if facts.category_path else None,
+        catalogue_version=desk.catalogue_version,
+        model_version=learned.version,
+        limits_version=desk.limits.version,
     )
     return [_intention(heard, Propose(at=at, actor=ROUTING, facts=proposed))]
 
@@ -106,13 +114,14 @@ def on_rework(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
     return [_intention(heard, command)]
 
 
+def on_urged(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
+    """The unit is reminded; it is the same order."""
+    number, limits = heard.payload.number, shipped_limits()
+    return [_intention(heard, NoteUrged(at=heard.envelope.time, actor=ROUTING, number=number, limits=limits))]
+
+
 def _intention(heard: Heard, command: Command) -> Intention[Any]:
     return Intention(ORDER, heard.subject, command, cause=heard.envelope)
-
-
-def _text(value: Any) -> str:
-    """As rules and names are written: in simplified script."""
-    return plain(value) if isinstance(value, str) else ""
 
 
 REACTS: dict[Any, React] = {
@@ -122,6 +131,7 @@ REACTS: dict[Any, React] = {
     AppealMerged: ends(CaseState.MERGED),
     AppealWithdrawn: ends(CaseState.WITHDRAWN),
     AppealClosed: ends(CaseState.CLOSED),
+    AppealUrged: on_urged,
     CallbackScheduled: on_callback_scheduled,
     ReworkRequested: on_rework,
 }
@@ -132,7 +142,31 @@ def _proposed(event: OrderProposed, _: datetime) -> Sequence[Deadline | Met]:
 
 
 def _dispatched(event: OrderDispatched, _: datetime) -> Sequence[Deadline | Met]:
-    return [Met("dispatch"), Deadline("sign", event.sign_due_at), Deadline("handle", event.due_at)]
+    times = {
+        "sign": event.sign_due_at,
+        "handle": event.due_at,
+        "remind": event.remind_at,
+        "escalate": event.escalate_at,
+    }
+    over = (Met("dispatch"), Met("objection"), Met("extension"), Met("supervise"))
+    return [*over, *(Deadline(name, at) for name, at in times.items() if at)]
+
+
+_WHILE_IT_RUNS = ("objection", "extension", "remind", "supervise")
+"""Clocks that nobody looks at once the round is over."""
+
+
+def _unsigned(event: SignOverdue, _: datetime) -> Sequence[Deadline | Met]:
+    return [Met("sign"), *([Deadline("supervise", event.supervise_at)] if event.supervise_at else [])]
+
+
+def _asked(event: ExtensionRequested, _: datetime) -> Sequence[Deadline | Met]:
+    return [Deadline("extension", event.answer_due_at)] if event.answer_due_at else []
+
+
+def _off_the_ledger(event: LedgerClosed, _: datetime) -> Sequence[Deadline | Met]:
+    """What would have gone up meanwhile does so when the rest of its time is over."""
+    return [Met("ledger"), Deadline("handle", event.due_at), Deadline("escalate", event.due_at)]
 
 
 def _met(*names: str) -> Callable[[Any, datetime], Sequence[Deadline | Met]]:
@@ -145,22 +179,39 @@ def _when_due(command: Callable[[Due], Command]) -> Callable[[Due], Intention[An
 
 DEADLINES = Deadlines(
     changes={
+        UnitChangeScheduled: lambda event, _: [Deadline("plan", event.effective_from)],
         OrderProposed: _proposed,
         OrderDispatched: _dispatched,
-        OrderSigned: _met("sign"),
-        SignOverdue: _met("sign"),
-        HandlingCompleted: _met("sign", "handle", "ledger"),
-        HandlingLimitExpired: _met("sign", "handle"),
+        OrderSigned: _met("sign", "supervise"),
+        SignOverdue: _unsigned,
+        OrderObjected: lambda event, _: [Deadline("objection", event.review_due_at)],
+        ObjectionUpheld: _met("objection"),
+        ObjectionRejected: _met("objection"),
+        ObjectionReviewOverdue: _met("objection"),
+        HandlingCompleted: _met("sign", "handle", "ledger", *_WHILE_IT_RUNS),
+        HandlingLimitExpired: _met("sign", "handle", *_WHILE_IT_RUNS),
+        ExtensionRequested: _asked,
+        ExtensionDenied: _met("extension"),
+        ExtensionAnswerOverdue: _met("extension"),
+        DueTimeCorrected: lambda event, _: [Deadline("handle", event.due_at)],
+        WhistleBlown: lambda event, _: [Deadline("report-in", event.report_due_at)],
         ConsultationOpened: _met("dispatch"),
-        ExtensionGranted: lambda event, _: [Deadline("handle", event.due_at)],
-        LedgerOpened: lambda event, _: [Met("handle"), Deadline("ledger", event.review_on)],
+        ExtensionGranted: lambda event, _: [Met("extension"), Deadline("handle", event.due_at)],
+        LedgerOpened: lambda event, _: [Met("handle"), Met("extension"), Deadline("ledger", event.review_on)],
         LedgerReviewed: lambda event, _: [Deadline("ledger", event.review_on)],
-        LedgerClosed: lambda event, _: [Met("ledger"), Deadline("handle", event.due_at)],
-        OrderEnded: _met("dispatch", "sign", "handle", "ledger"),
+        LedgerClosed: _off_the_ledger,
+        OrderEnded: _met("dispatch", "sign", "handle", "ledger", "escalate", "report-in", *_WHILE_IT_RUNS),
     },
     commands={
         "dispatch": _when_due(lambda due: DispatchAsProposed(at=due.now, actor=ROUTING, limits=shipped_limits())),
-        "sign": _when_due(lambda due: NoteSignOverdue(at=due.now, actor=ROUTING)),
+        "sign": _when_due(lambda due: NoteSignOverdue(at=due.now, actor=ROUTING, limits=shipped_limits())),
+        "objection": _when_due(lambda due: NoteObjectionReviewOverdue(at=due.now, actor=ROUTING)),
+        "extension": _when_due(lambda due: NoteAnswerOverdue(at=due.now, actor=ROUTING)),
+        "report-in": _when_due(lambda due: NoteReportInOverdue(at=due.now, actor=ROUTING)),
+        "remind": _when_due(lambda due: Remind(at=due.now, actor=ROUTING)),
+        "supervise": _when_due(lambda due: SuperviseByItself(at=due.now, actor=ROUTING)),
+        "escalate": _when_due(lambda due: EscalateByItself(at=due.now, actor=ROUTING)),
+        "plan": lambda due: Intention(UNIT, due.subject, CarryOutPlan(at=due.now, actor=ROUTING)),
         "ledger": _when_due(lambda due: NoteReviewOverdue(at=due.now, actor=ROUTING)),
         "handle": _when_due(lambda due: NoteLimitExpired(at=due.now, actor=ROUTING)),
     },

@@ -12,6 +12,7 @@ from shared.contracts.routing import (
     ConsultationClosed,
     ConsultationOpened,
     DepartmentReported,
+    DueTimeCorrected,
     ExtensionDenied,
     ExtensionGranted,
     ExtensionRequested,
@@ -26,11 +27,16 @@ from shared.contracts.routing import (
     ObjectionUpheld,
     OrderDispatched,
     OrderEnded,
+    OrderEscalated,
+    OrderHandedOver,
     OrderObjected,
     OrderProposed,
+    OrderReminded,
     OrderSigned,
+    ReportInOverdue,
     SignOverdue,
     SubtaskClosed,
+    SupervisionOpened,
     WhistleBlown,
     WhistleClosed,
 )
@@ -45,6 +51,7 @@ class Whistle:
     blown: WhistleBlown
     reported: frozenset[str] = frozenset()
     closed: frozenset[str] = frozenset()
+    overdue: bool = False
     over: bool = False
 
 
@@ -53,6 +60,7 @@ class Order:
     """`running` means that the handling clock of this round has not stopped; `due_at` is when it runs out.
 
     `objected` holds (unit, round) of every objection; `left` is the handling time that rests while on the ledger.
+    `reminded` holds the rounds in which the clock has done so; `unsigned` is this round's signing limit passing.
     """
 
     state: CaseState | None = None
@@ -60,7 +68,7 @@ class Order:
     dispatch: OrderDispatched | None = None
     due_at: datetime | None = None
     running: bool = False
-    sign_overdue: bool = False
+    unsigned: SignOverdue | None = None
     before: CaseState | None = None
     objection: OrderObjected | None = None
     objected: frozenset[tuple[str, int]] = frozenset()
@@ -70,6 +78,13 @@ class Order:
     ledger_asked: LedgerRequested | None = None
     review_on: datetime | None = None
     left: timedelta = timedelta()
+    provisional: bool = False
+    urges: int = 0
+    reminded: frozenset[int] = frozenset()
+    supervised: bool = False
+    escalated: bool = False
+    escalate_at: datetime | None = None
+    officer: str | None = None
 
     @property
     def round(self) -> int:
@@ -85,8 +100,9 @@ class Order:
 
     @property
     def called(self) -> frozenset[str]:
-        """Departments that were whistled for and have not been let go."""
-        return frozenset(unit for one in self.whistles.values() if not one.over for unit in one.blown.departments)
+        """Departments that were whistled for and have not been let go, and co-units."""
+        whistled = frozenset(unit for one in self.whistles.values() if not one.over for unit in one.blown.departments)
+        return whistled | frozenset(self.dispatch.co_units if self.dispatch else ())
 
 
 def evolve(order: Order, event: Payload) -> Order:
@@ -96,7 +112,7 @@ def evolve(order: Order, event: Payload) -> Order:
         case OrderDispatched():
             return _dispatched(order, event)
         case SignOverdue():
-            return replace(order, sign_overdue=True)
+            return replace(order, unsigned=event)
         case OrderSigned():
             return replace(order, state=CaseState.SIGNED)
         case HandlingCompleted() | HandlingLimitExpired():
@@ -114,11 +130,14 @@ def _dispatched(order: Order, event: OrderDispatched) -> Order:
         dispatch=event,
         due_at=event.due_at,
         running=True,
-        sign_overdue=False,
+        unsigned=None,
         objection=None,
         extension=None,
         ledger_asked=None,
         extensions=order.extensions if same_round else 0,
+        provisional=event.due_derivation.provisional,
+        escalate_at=order.escalate_at or event.escalate_at,
+        officer=order.officer if event.lead_unit == order.lead_unit else None,
     )
 
 
@@ -141,6 +160,23 @@ def _along_the_way(order: Order, event: Payload) -> Order:
             return replace(order, extension=None, extensions=order.extensions + 1, due_at=event.due_at)
         case ExtensionDenied():
             return replace(order, extension=None)
+        case DueTimeCorrected():
+            return replace(order, due_at=event.due_at, provisional=event.due_derivation.provisional)
+    return _on_the_ladder(order, event)
+
+
+def _on_the_ladder(order: Order, event: Payload) -> Order:
+    match event:
+        case OrderReminded(ground="CLOCK"):
+            return replace(order, reminded=order.reminded | {event.round})
+        case OrderReminded():
+            return replace(order, urges=event.urges)
+        case SupervisionOpened():
+            return replace(order, supervised=True)
+        case OrderEscalated():
+            return replace(order, escalated=True)
+        case OrderHandedOver():
+            return replace(order, officer=event.officer)
     return _with_others(order, event)
 
 
@@ -150,6 +186,8 @@ def _with_others(order: Order, event: Payload) -> Order:
             return replace(order, whistles={**order.whistles, event.number: Whistle(event)})
         case DepartmentReported():
             return _whistle(order, event.number, reported=order.whistles[event.number].reported | {event.unit_id})
+        case ReportInOverdue():
+            return _whistle(order, event.number, overdue=True)
         case SubtaskClosed():
             return _whistle(order, event.number, closed=order.whistles[event.number].closed | {event.unit_id})
         case WhistleClosed():

@@ -7,11 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Table, Text
+from sqlalchemy import Boolean, Column, DateTime, Integer, MetaData, Numeric, Table, Text
 
-from shared.contracts.codes import CaseState
-from shared.contracts.envelope import Envelope
-from shared.engine.joined import joined, split
+from services.routing_service.folding import fold
+from shared.contracts.envelope import Envelope, rfc3339
 from shared.engine.projections import KeyedView, View
 
 OWN = ("routing",)
@@ -35,7 +34,25 @@ ORDERS = Table(
     Column("model_version", Text),
     Column("candidates", Text),
     Column("automatic", Boolean),
+    Column("kind", Text),
+    Column("confidence", Numeric),
+    Column("registered_at", DateTime(timezone=True)),
+    Column("proposed_unit", Text),
+    Column("proposed_rule", Text),
+    Column("first_unit", Text),
+    Column("by_hand", Boolean),
+    Column("sign_due_at", DateTime(timezone=True)),
+    Column("signed_at", DateTime(timezone=True)),
+    Column("expired_at", DateTime(timezone=True)),
+    Column("review_on", DateTime(timezone=True)),
+    Column("officer", Text),
+    Column("co_units", Text),
+    Column("whistles", Text),
     Column("called", Text),
+    Column("objections", Integer),
+    Column("returns", Integer),
+    Column("urges", Integer),
+    Column("provisional", Boolean),
     Column("extended", Boolean),
     Column("escalated", Boolean),
     Column("supervised", Boolean),
@@ -54,7 +71,19 @@ UNITS = Table(
     Column("parent_id", Text),
     Column("aliases", Text),
     Column("boundary", Text),
+    Column("closed", Boolean),
+    Column("planned", Text),
     Column("updated_at", DateTime(timezone=True)),
+    Column("version", Integer),
+)
+
+UNIT_HISTORY = Table(
+    "unit_history",
+    _metadata,
+    Column("entry", Text, primary_key=True),
+    Column("unit_id", Text),
+    Column("since", DateTime(timezone=True)),
+    Column("unit", Text),
     Column("version", Integer),
 )
 
@@ -71,77 +100,44 @@ CATALOGUES = Table(
 )
 
 
-class Orders(KeyedView):
-    """One row an order."""
+CLASSIFIERS = Table(
+    "classifiers",
+    _metadata,
+    Column("subject", Text, primary_key=True),
+    Column("history", Text),
+    Column("sha256", Text),
+    Column("items", Text),
+    Column("updated_at", DateTime(timezone=True)),
+    Column("version", Integer),
+)
 
-    VERSION = 2
+
+class Orders(KeyedView):
+    """One row an order; folding.py says how each event changes it."""
+
+    VERSION = 3
     table = ORDERS
     sources = OWN
-    indexes = ("lead_unit, state, due_at", "cc_district, state, due_at", "state, due_at", "due_at, appeal_id")
+    indexes = (
+        "lead_unit, state, due_at",
+        "cc_district, state, due_at",
+        "state, due_at",
+        "due_at, appeal_id",
+        "registered_at",
+    )
 
     def key(self, event: Envelope) -> str | None:
         return event.subject if event.stream.startswith("order-") else None
 
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         row.update(version=event.version, updated_at=event.time)
-        match event.type.split(".")[-2]:
-            case "order-proposed":
-                row.update(state=CaseState.REGISTERED.value, ticket_no=event.data["ticket_no"])
-                row.update(catalogue_version=event.data.get("catalogue_version"), round=0)
-                row.update(candidates=_json(event.data["candidates"]), model_version=event.data.get("model_version"))
-                row["automatic"] = event.data["automatic"]
-            case "order-dispatched":
-                _dispatched(row, event)
-            case "order-ended":
-                row["state"] = event.data["outcome"]
-            case "objection-rejected":
-                row["state"] = event.data["returns_to"]
-            case "extension-granted" | "ledger-closed":
-                row["due_at"] = datetime.fromisoformat(event.data["due_at"])
-            case "whistle-blown":
-                called = [*split(row["called"]), *event.data["departments"]]
-                row["called"] = joined(dict.fromkeys(called))
-        name = event.type.split(".")[-2]
-        row["state"] = _STATES.get(name, row["state"])
-        if name in _MARKS:
-            row[_MARKS[name]] = True
-
-
-_STATES = {
-    "order-signed": CaseState.SIGNED.value,
-    "consultation-opened": CaseState.CONSULTING.value,
-    "consultation-closed": CaseState.REGISTERED.value,
-    "order-objected": CaseState.OBJECTED.value,
-    "ledger-opened": CaseState.ON_LEDGER.value,
-    "ledger-closed": CaseState.SIGNED.value,
-    "handling-completed": CaseState.CALLBACK_DUE.value,
-    "handling-limit-expired": CaseState.CALLBACK_DUE.value,
-}
-_MARKS = {
-    "extension-granted": "extended",
-    "order-escalated": "escalated",
-    "supervision-opened": "supervised",
-    "sign-overdue": "sign_overdue",
-}
-
-
-def _dispatched(row: dict[str, Any], event: Envelope) -> None:
-    data = event.data
-    plain = ("lead_unit", "cc_district", "tier", "round", "catalogue_version", "rule_id", "model_version")
-    row.update({name: data.get(name) for name in plain})
-    row.update(
-        state=CaseState.DISPATCHED.value,
-        dispatched_at=event.time,
-        due_at=datetime.fromisoformat(data["due_at"]),
-        due_derivation=_json(data["due_derivation"]),
-        sign_overdue=False,
-    )
+        fold(row, event)
 
 
 class Units(KeyedView):
     """One row a unit."""
 
-    VERSION = 2
+    VERSION = 3
     table = UNITS
     sources = OWN
 
@@ -149,9 +145,30 @@ class Units(KeyedView):
         return event.subject if event.stream.startswith("unit-") else None
 
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
-        row.update({name: event.data.get(name) for name in ("name", "name_en", "unit_type", "parent_id")})
-        row.update(aliases=_json(event.data.get("aliases", [])), version=event.version, updated_at=event.time)
+        row.update(version=event.version, updated_at=event.time)
+        if event.type.endswith("unit-change-scheduled.v1"):
+            row["planned"] = _json(event.data)
+            return
+        row.update({name: event.data.get(name) for name in ("name", "name_en", "unit_type", "parent_id", "closed")})
+        row["aliases"] = _json(event.data.get("aliases", []))
+        if row["planned"] and orjson.loads(row["planned"])["entry"] == event.data:
+            row["planned"] = None
         row["boundary"] = _json(event.data["boundary"]) if event.data.get("boundary") else None
+
+
+class UnitHistory(KeyedView):
+    """One row an entry: what a unit was like, and since when."""
+
+    table = UNIT_HISTORY
+    sources = OWN
+    indexes = ("unit_id, since",)
+
+    def key(self, event: Envelope) -> str | None:
+        entered = event.stream.startswith("unit-") and not event.type.endswith("unit-change-scheduled.v1")
+        return f"{event.subject}@{event.version}" if entered else None
+
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        row.update(unit_id=event.subject, since=event.time, unit=_json(event.data), version=event.version)
 
 
 class Catalogues(KeyedView):
@@ -171,8 +188,31 @@ class Catalogues(KeyedView):
             row.update(state="PUBLISHED", effective_from=datetime.fromisoformat(event.data["effective_from"]))
 
 
+class Classifiers(KeyedView):
+    """One row for all models: those that were stored, and the activations that stand, the last one in force."""
+
+    table = CLASSIFIERS
+    sources = OWN
+
+    def key(self, event: Envelope) -> str | None:
+        return event.subject if event.stream.startswith("model-") else None
+
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        row.update(version=event.version, updated_at=event.time)
+        items, history = orjson.loads(row["items"] or "{}"), orjson.loads(row["history"] or "[]")
+        match event.type.split(".")[-2]:
+            case "classifier-stored":
+                items[event.data["model_version"]] = event.data | {"stored_at": rfc3339(event.time)}
+            case "classifier-activated":
+                history.append(event.data["model_version"])
+            case "classifier-rolled-back":
+                history.pop()
+        row.update(items=_json(items), history=_json(history))
+        row["sha256"] = items[history[-1]]["sha256"] if history else None
+
+
 def _json(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-VIEWS: Sequence[View] = (Orders(), Units(), Catalogues())
+VIEWS: Sequence[View] = (Orders(), Units(), UnitHistory(), Catalogues(), Classifiers())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.contracts import feedback, intake, routing, scoring
+from shared.contracts import duties, feedback, intake, routing, scoring
 from shared.contracts.envelope import Payload, ServiceName
 
 
@@ -35,7 +35,7 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (intake.AppealMerged, _read_by("intake", "routing", "feedback", "scoring")),
     (intake.RiskAlertRaised, _read_by("intake")),
     (intake.AppealSupplemented, _read_by("intake")),
-    (intake.AppealUrged, _read_by("intake")),
+    (intake.AppealUrged, _read_by("intake", "routing")),
     (intake.AppealTagged, _read_by("intake")),
     (intake.AppealLinked, _read_by("intake")),
     (intake.AttachmentAdded, _read_by("intake")),
@@ -58,10 +58,14 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (intake.ImportEnded, _read_by("intake")),
     (intake.AppealWithdrawn, _read_by("intake", "routing", "feedback", "scoring")),
     (intake.AppealClosed, _read_by("intake", "routing")),
-    (routing.UnitRegistered, _read_by("intake", "routing", "scoring")),
-    (routing.UnitChanged, _read_by("intake", "routing", "scoring")),
-    (routing.CatalogueDrafted, _read_by("routing")),
-    (routing.CataloguePublished, _read_by("routing")),
+    (duties.UnitRegistered, _read_by("intake", "routing", "scoring")),
+    (duties.UnitChanged, _read_by("intake", "routing", "scoring")),
+    (duties.UnitChangeScheduled, _read_by("routing")),
+    (duties.CatalogueDrafted, _read_by("routing")),
+    (duties.CataloguePublished, _read_by("routing")),
+    (duties.ClassifierStored, _read_by("routing")),
+    (duties.ClassifierActivated, _read_by("routing")),
+    (duties.ClassifierRolledBack, _read_by("routing")),
     (routing.OrderProposed, _read_by("intake", "routing")),
     (routing.OrderDispatched, _read_by("intake", "routing", "feedback", "scoring")),
     (routing.OrderSigned, _read_by("intake", "routing", "feedback")),
@@ -70,11 +74,17 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (routing.OrderObjected, _read_by("intake", "routing")),
     (routing.ObjectionUpheld, _read_by("intake", "routing")),
     (routing.ObjectionRejected, _read_by("intake", "routing")),
+    (routing.ObjectionReviewOverdue, _read_by("intake", "routing")),
     (routing.ExtensionRequested, _read_by("intake", "routing")),
     (routing.ExtensionGranted, _read_by("intake", "routing")),
     (routing.ExtensionDenied, _read_by("intake", "routing")),
+    (routing.ExtensionAnswerOverdue, _read_by("intake", "routing")),
+    (routing.DueTimeCorrected, _read_by("intake", "routing")),
+    (routing.OrderReminded, _read_by("intake", "routing")),
+    (routing.OrderHandedOver, _read_by("intake", "routing")),
     (routing.WhistleBlown, _read_by("intake", "routing")),
     (routing.DepartmentReported, _read_by("intake", "routing")),
+    (routing.ReportInOverdue, _read_by("intake", "routing")),
     (routing.SubtaskClosed, _read_by("intake", "routing")),
     (routing.WhistleClosed, _read_by("intake", "routing")),
     (routing.OrderEscalated, _read_by("intake", "routing")),

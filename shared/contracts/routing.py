@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict
 
 from shared.contracts.codes import CaseState, UnitType, Urgency
+from shared.contracts.duties import Candidate
 from shared.contracts.envelope import Instant, Payload, Personal, ServiceName
 
 
@@ -14,36 +15,12 @@ class _Routing(Payload):
     OF: ClassVar[ServiceName] = "routing"
 
 
-class Candidate(BaseModel):
-    """One unit that could be responsible, and why."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    unit_id: str
-    name: str
-    confidence: str
-    why: tuple[str, ...]
-    rule_id: str | None = None
-    unit_type: UnitType
-    tier: Urgency
-    cc_district: str | None = None
-
-
-class Rule(BaseModel):
-    """One line of the 派单目录."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    id: str
-    name: str
-    categories: tuple[str, ...] = ()
-    keywords: tuple[str, ...] = ()
-    unless: tuple[str, ...] = ()
-    duty: str
-    tier: Urgency = Urgency.GENERAL
-    basis: str
-
-
 class Derivation(BaseModel):
-    """How a due time came about: the parts are enough to compute it again by hand."""
+    """How a due time came about: the parts are enough to compute it again by hand.
+
+    `category`: where its own limit applies and not that of the tier. `provisional`: official working days of that time
+    are not known yet; a correction follows when they are.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     tier: Urgency
@@ -53,41 +30,13 @@ class Derivation(BaseModel):
     started_at: Instant
     policy: str
     source: str
+    category: str | None = None
+    calendar_version: str | None = None
+    provisional: bool = False
 
 
-Boundary = tuple[tuple[tuple[int, ...], ...], ...]
-"""Polygons, each a ring and its holes, each longitude, latitude, longitude … in millionths of a degree (WGS-84)."""
-
-
-class UnitRegistered(_Routing):
-    """An organisation entered the tree. `boundary`: the ground that a district, street or town is answerable for."""
-
-    unit_id: str
-    name: str
-    name_en: str
-    unit_type: UnitType
-    parent_id: str | None = None
-    aliases: tuple[str, ...] = ()
-    boundary: Boundary | None = None
-
-
-class UnitChanged(UnitRegistered):
-    """An organisation's entry was replaced as a whole."""
-
-
-class CatalogueDrafted(_Routing):
-    """A version of the 派单目录 was written down. Art 11 ¶2: made jointly, adjusted dynamically."""
-
-    catalogue_version: str
-    source: str
-    rules: tuple[Rule, ...]
-
-
-class CataloguePublished(_Routing):
-    """A drafted version came into force."""
-
-    catalogue_version: str
-    effective_from: Instant
+LadderGround = Literal["URGED", "NOT_SIGNED", "ROUNDS", "LONG_OPEN"]
+"""Why a step is taken by itself: urged so often, unsigned so long, came back so often, open for so long."""
 
 
 class OrderProposed(_Routing):
@@ -102,13 +51,18 @@ class OrderProposed(_Routing):
     automatic: bool
     hold_until: Instant | None = None
     urgency: Urgency | None = None
+    category: str | None = None
     catalogue_version: str | None = None
     model_version: str | None = None
     limits_version: str
 
 
 class OrderDispatched(_Routing):
-    """派单. Art 12: straight to the unit, and a copy to the district when that unit is a street or town."""
+    """派单. Art 12: straight to the unit, and a copy to the district when that unit is a street or town.
+
+    `co_units` handle it together with the lead unit (协办, 双派单). `remind_at`: when the unit is reminded by itself;
+    `escalate_at`: when it goes up if it is still open, from the first dispatch on.
+    """
 
     ticket_no: str
     subject_key: str
@@ -123,6 +77,9 @@ class OrderDispatched(_Routing):
     due_at: Instant
     sign_due_at: Instant
     due_derivation: Derivation
+    remind_at: Instant | None = None
+    escalate_at: Instant | None = None
+    co_units: tuple[str, ...] = ()
     by_hand: bool
     reason: Personal | None = None
     catalogue_version: str | None = None
@@ -182,6 +139,14 @@ class ObjectionRejected(_Routing):
     late: bool
 
 
+class ObjectionReviewOverdue(_Routing):
+    """The reviewer has not decided in time. The unit stays responsible, and its clock runs on."""
+
+    unit_id: str
+    review_due_at: Instant
+    round: int
+
+
 class ExtensionRequested(_Routing):
     """延期: the unit asks for more time, lawfully and with a reason. Art 15(2)."""
 
@@ -189,6 +154,7 @@ class ExtensionRequested(_Routing):
     until: Instant
     reason: Personal
     round: int
+    answer_due_at: Instant | None = None
 
 
 class ExtensionGranted(_Routing):
@@ -207,6 +173,41 @@ class ExtensionDenied(_Routing):
     unit_id: str
     reason: Personal
     round: int
+
+
+class ExtensionAnswerOverdue(_Routing):
+    """Nobody has answered in time whether there is more time. The due time stays as it is."""
+
+    unit_id: str
+    answer_due_at: Instant
+    round: int
+
+
+class DueTimeCorrected(_Routing):
+    """The official working days of a provisional due time became known; it was worked out again."""
+
+    due_at: Instant
+    previous_due_at: Instant
+    due_derivation: Derivation
+    round: int
+
+
+class OrderReminded(_Routing):
+    """催办: the unit is reminded, by the clock (part of its time is over) or because the appellant urged."""
+
+    unit_id: str
+    round: int
+    ground: Literal["CLOCK", "APPELLANT"]
+    urges: int
+    due_at: Instant
+
+
+class OrderHandedOver(_Routing):
+    """Within the unit another officer has the order now; None: nobody in particular. Accounts, never names."""
+
+    unit_id: str
+    officer: str | None
+    previous: str | None
 
 
 class WhistleBlown(_Routing):
@@ -229,6 +230,14 @@ class DepartmentReported(_Routing):
     late: bool
 
 
+class ReportInOverdue(_Routing):
+    """The time to report in is over, and these departments have not said a word. Art 16, 33."""
+
+    number: int
+    absent: tuple[str, ...]
+    report_due_at: Instant
+
+
 class SubtaskClosed(_Routing):
     """A department has done its part, or says why not."""
 
@@ -248,16 +257,18 @@ class WhistleClosed(_Routing):
 
 
 class OrderEscalated(_Routing):
-    """提级: beyond the unit's power, so a higher level must study it. Art 20."""
+    """提级: beyond the unit's power, so a higher level must study it. Art 20. `ground`: what made the clock do it."""
 
     level: Literal["DISTRICT", "MUNICIPAL", "LINE_AUTHORITY"]
     reason: Personal
+    ground: LadderGround | None = None
 
 
 class SupervisionOpened(_Routing):
-    """督办: the handling itself is watched."""
+    """督办: the handling itself is watched. `ground`: what made the clock do it."""
 
     reason: Personal
+    ground: LadderGround | None = None
 
 
 class LedgerRequested(_Routing):
@@ -306,11 +317,12 @@ class LedgerReviewOverdue(_Routing):
 
 
 class SignOverdue(_Routing):
-    """The unit had not signed when the signing limit passed."""
+    """The unit had not signed when the signing limit passed; unsigned at `supervise_at`, it is supervised."""
 
     unit_id: str
     round: int
     due_at: Instant
+    supervise_at: Instant | None = None
 
 
 class HandlingCompleted(_Routing):

@@ -21,6 +21,7 @@ from shared.contracts.upcasters import UnknownEvent, UnknownVersion, current, pa
 from shared.engine.clock import Clock
 from shared.engine.decider import NotYours, Refused
 from shared.engine.execute import Executor, Intention, Within
+from shared.engine.objects import Objects
 from shared.engine.parking import BEHIND, HOLD_CURSORS, TAKE_PARKED, park, subjects_waiting
 from shared.engine.telemetry import SKIPPED
 from shared.engine.tracing import span
@@ -45,7 +46,7 @@ class Heard:
 
 
 React = Callable[[Heard, Any], Sequence[Intention[Any]]]
-World = Callable[[Connection, datetime], Awaitable[Any]]
+World = Callable[[Connection, datetime, Objects], Awaitable[Any]]
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,13 @@ class StillParked(Exception):
 class Reacting:
     """The handler of the consumer that carries out a service's reactions on one source."""
 
-    def __init__(self, consumer: str, source: str, reactions: Reactions, executor: Executor, clock: Clock) -> None:
+    def __init__(
+        self, consumer: str, source: str, reactions: Reactions, executor: Executor, clock: Clock, objects: Objects
+    ) -> None:
         self._consumer, self._source = consumer, source
         self._by_type = {payload.event_type(): react for payload, react in reactions.table.items()}
         self._opens = {payload.event_type() for payload in reactions.opens}
-        self._world = reactions.world
+        self._reads_world, self._objects = reactions.world, objects
         self._executor, self._clock = executor, clock
         self._parked_in_a_row: list[str] = []
 
@@ -84,7 +87,7 @@ class Reacting:
         heard = [(event, _decoded(event)) for event in events]
         subjects = [_subject(event, envelope) for event, envelope in heard]
         waiting = await subjects_waiting(connection, self._consumer, subjects)
-        world = await self._world(connection, self._clock.now()) if self._world else None
+        world = await self._world(connection)
         within = self._executor.within(connection)
         plans = [await self._plan(envelope, world) for _, envelope in heard]
         await within.load([intention for plan in plans if not isinstance(plan, str) for intention in plan])
@@ -96,6 +99,9 @@ class Reacting:
                 await self._park(connection, event, subject, reason)
                 waiting.add(subject)
         await within.append()
+
+    async def _world(self, connection: Connection) -> Any:
+        return await self._reads_world(connection, self._clock.now(), self._objects) if self._reads_world else None
 
     async def _handle(self, within: Within, plan: Sequence[Intention[Any]] | str, behind: bool) -> str | None:
         """Carry a plan out; answers with the reason when the event must be parked."""
@@ -157,7 +163,7 @@ class Reacting:
         await connection.execute(HOLD_CURSORS, self._consumer, self._source, subject)
         rows = await connection.fetch(TAKE_PARKED, self._consumer, self._source, subject)
         events = [Recorded(row["partition"], row["sequence"], "", 0, "", row["body"]) for row in rows]
-        world = await self._world(connection, self._clock.now()) if self._world else None
+        world = await self._world(connection)
         within = self._executor.within(connection)
         for event in events:
             plan = await self._plan(_decoded(event), world)

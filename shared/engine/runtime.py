@@ -209,7 +209,7 @@ class Running:
 
     def reacting(self, source: str) -> Reacting:
         """What carries out our reactions to one source."""
-        return Reacting(REACT, source, self.service.reactions, self.executor, self.clock)
+        return Reacting(REACT, source, self.service.reactions, self.executor, self.clock, self.objects)
 
     async def keep(self, name: str, job: Coroutine[Any, Any, None]) -> None:
         """Run one job; when it must stop, say so where readiness and metrics see it, and let the others go on."""

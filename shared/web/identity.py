@@ -44,7 +44,9 @@ class Scope(StrEnum):
     HANDLE = "order:handle"
     CALL_BACK = "callback:record"
     KEEP_UNITS = "unit:write"
-    KEEP_CATALOGUE = "catalogue:write"
+    DRAFT_CATALOGUE = "catalogue:draft"
+    KEEP_CATALOGUE = "catalogue:publish"
+    KEEP_CLASSIFIERS = "classifier:keep"
     KEEP_POLICY = "policy:write"
     READ_SCORES = "score:read"
     READ_REFERENCE = "reference:read"
@@ -92,8 +94,11 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.SUPERVISE: Reach.ALL,
         Scope.KEEP_PERSONS: Reach.ALL,
         Scope.KEEP_KNOWLEDGE: Reach.ALL,
+        Scope.DRAFT_CATALOGUE: Reach.ALL,
+        Scope.KEEP_CATALOGUE: Reach.ALL,
     },
-    "DISPATCHER": _HOTLINE_READ | {Scope.DISPATCH: Reach.ALL, Scope.TRIAGE: Reach.ALL},
+    "DISPATCHER": _HOTLINE_READ
+    | {Scope.DISPATCH: Reach.ALL, Scope.TRIAGE: Reach.ALL, Scope.DRAFT_CATALOGUE: Reach.ALL},
     "CALLBACK_OFFICER": _HOTLINE_READ | {Scope.CALL_BACK: Reach.ALL, Scope.REVEAL: Reach.ALL},
     "MUNICIPAL_ADMIN": _HOTLINE_READ
     | {
@@ -102,7 +107,9 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.SUPERVISE: Reach.ALL,
         Scope.KEEP_LEDGER: Reach.ALL,
         Scope.KEEP_UNITS: Reach.ALL,
+        Scope.DRAFT_CATALOGUE: Reach.ALL,
         Scope.KEEP_CATALOGUE: Reach.ALL,
+        Scope.KEEP_CLASSIFIERS: Reach.ALL,
         Scope.KEEP_POLICY: Reach.ALL,
         Scope.SUBSCRIBE: Reach.ALL,
         Scope.KEEP_WEBHOOKS: Reach.ALL,

@@ -23,7 +23,7 @@ def test_real_appeals_are_told_apart_with_honest_confidence(tmp_path: Path) -> N
     model.save(tmp_path / "m.npz")
     assert (tmp_path / "m.npz").stat().st_size < 40_000_000
     out = io.StringIO()
-    classify(load(tmp_path / "m.npz"), FOLDER / "appeals_labelled.csv", out, SILENT)
+    classify(load(io.BytesIO((tmp_path / "m.npz").read_bytes())), FOLDER / "appeals_labelled.csv", out, SILENT)
     told = list(csv.DictReader(io.StringIO(out.getvalue())))
     assert [int(one["row"]) for one in told] == list(range(1, len(rows) + 1))
     assert list(told[0]) == ["row", "category", "confidence", "second", "third"]

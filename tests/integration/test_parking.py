@@ -38,7 +38,7 @@ async def parked(running: Running) -> list[tuple[str, str]]:
 
 
 def reacting(running: Running) -> Reacting:
-    return Reacting(REACT, "intake", running.service.reactions, running.executor, running.clock)
+    return Reacting(REACT, "intake", running.service.reactions, running.executor, running.clock, running.objects)
 
 
 async def test_an_unreadable_event_holds_back_its_own_appeal_only(

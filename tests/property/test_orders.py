@@ -11,14 +11,23 @@ from typing import NamedTuple
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from services.routing_service import contesting, cooperating, postponing
+from services.routing_service import climbing, contesting, cooperating, postponing
 from services.routing_service import order as order_module
-from services.routing_service.contesting import CloseConsultation, Object, OpenConsultation, Reject, Uphold
+from services.routing_service.climbing import EscalateByItself, HandOver, NoteUrged, Remind, SuperviseByItself
+from services.routing_service.contesting import (
+    CloseConsultation,
+    NoteObjectionReviewOverdue,
+    Object,
+    OpenConsultation,
+    Reject,
+    Uphold,
+)
 from services.routing_service.cooperating import (
     BlowWhistle,
     CloseSubtask,
     CloseWhistle,
     Escalate,
+    NoteReportInOverdue,
     ReportIn,
     Supervise,
 )
@@ -38,8 +47,10 @@ from services.routing_service.order import (
 from services.routing_service.postponing import (
     AskExtension,
     CloseLedger,
+    CorrectDueTime,
     DenyExtension,
     GrantExtension,
+    NoteAnswerOverdue,
     NoteReviewOverdue,
     PutOnLedger,
     ReviewLedger,
@@ -47,12 +58,7 @@ from services.routing_service.postponing import (
 from services.routing_service.state import ENDED, Order
 from shared.contracts.codes import CaseState, UnitType, Urgency
 from shared.contracts.envelope import Actor, Payload
-from shared.contracts.routing import (
-    HandlingLimitExpired,
-    ObjectionUpheld,
-    OrderDispatched,
-    OrderEnded,
-)
+from shared.contracts.routing import HandlingLimitExpired, ObjectionUpheld, OrderDispatched, OrderEnded
 from shared.engine.decider import Command, NotYours, Refused
 from tests.unit.test_order import AT, COMMUNITY, LIMITS, POWER, PROPOSED, TOWN
 
@@ -96,7 +102,16 @@ ALL: dict[type[Command], Callable[[Asked], Command]] = {
         at=d.at, unit=d.unit, tier=d.tier, cc_district=None, reason="x" if d.yes else None, limits=LIMITS
     ),
     Sign: lambda d: Sign(at=d.at, unit_id=d.actor.unit_id),
-    NoteSignOverdue: lambda d: NoteSignOverdue(at=d.at),
+    NoteSignOverdue: lambda d: NoteSignOverdue(at=d.at, limits=LIMITS),
+    NoteObjectionReviewOverdue: lambda d: NoteObjectionReviewOverdue(at=d.at),
+    NoteAnswerOverdue: lambda d: NoteAnswerOverdue(at=d.at),
+    NoteReportInOverdue: lambda d: NoteReportInOverdue(at=d.at),
+    CorrectDueTime: lambda d: CorrectDueTime(at=d.at, limits=LIMITS),
+    Remind: lambda d: Remind(at=d.at),
+    NoteUrged: lambda d: NoteUrged(at=d.at, number=d.number, limits=LIMITS),
+    SuperviseByItself: lambda d: SuperviseByItself(at=d.at),
+    EscalateByItself: lambda d: EscalateByItself(at=d.at),
+    HandOver: lambda d: HandOver(at=d.at, actor=d.actor, officer="officer" if d.yes else None),
     NoteLimitExpired: lambda d: NoteLimitExpired(at=d.at),
     StopClock: lambda d: StopClock(at=d.at, round=d.number),
     Redispatch: lambda d: Redispatch(at=d.at, round=d.number, limits=LIMITS),
@@ -188,7 +203,9 @@ def of(kind: type[Payload], turn: Turn) -> list[Payload]:
 
 
 def test_every_command_of_an_order_takes_part() -> None:
-    named = [one for module in (order_module, contesting, cooperating, postponing) for one in vars(module).values()]
+    named = [
+        one for module in (order_module, climbing, contesting, cooperating, postponing) for one in vars(module).values()
+    ]
     commands = {one for one in named if isinstance(one, type) and issubclass(one, Command)} - {Command}
     assert commands == ALL.keys()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -61,13 +62,13 @@ def test_messages_at_once_and_one_by_one_are_told_alike(model: Classifier) -> No
 
 def test_a_model_comes_back_from_its_file_and_is_no_program(model: Classifier, tmp_path: Path) -> None:
     model.save(tmp_path / "m.npz")
-    again = load(tmp_path / "m.npz")
+    again = load(BytesIO((tmp_path / "m.npz").read_bytes()))
     assert again.about["data"] == "x" and again.categories == model.categories
     assert np.allclose(again.probabilities(["停水"], ["水管"]), model.probabilities(["停水"], ["水管"]))
     for bad in (b"", b"PK\3\4", b"\x80\x04K\x01."):
         (tmp_path / "bad").write_bytes(bad)
         with pytest.raises(WrongModel):
-            load(tmp_path / "bad")
+            load(BytesIO((tmp_path / "bad").read_bytes()))
 
 
 def test_too_few_examples_teach_nothing() -> None:

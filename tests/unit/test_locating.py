@@ -12,8 +12,8 @@ from services.intake_service.locating import locate, named_place
 from services.intake_service.places import Point
 from services.intake_service.registration import LocationBody
 from shared.contracts.codes import Datum
+from shared.contracts.duties import Boundary
 from shared.contracts.intake import Place
-from shared.contracts.routing import Boundary
 from shared.language.gazetteer import Division, Gazetteer, Level
 
 WEST, EAST = "110101", "110105"

@@ -26,9 +26,9 @@ from services.routing_service.order import (
     automatic,
 )
 from shared.contracts.codes import CaseState, UnitType, Urgency
+from shared.contracts.duties import Candidate
 from shared.contracts.envelope import BEIJING, Payload
 from shared.contracts.routing import (
-    Candidate,
     HandlingCompleted,
     HandlingLimitExpired,
     OrderDispatched,
@@ -91,6 +91,8 @@ def dispatched(round_: int = 1, tier: Urgency = Urgency.GENERAL, at: datetime = 
         due_at=due.handle,
         sign_due_at=due.sign,
         due_derivation=due.derivation,
+        remind_at=due.remind,
+        escalate_at=at + LIMITS.ladder.escalate_open if round_ == 1 else None,
         by_hand=False,
         catalogue_version="BJ-2026-1",
         rule_id="rubbish",
@@ -106,7 +108,12 @@ def by_hand(
 PROPOSED = proposed(CANDIDATE)
 DISPATCHED = dispatched()
 SIGNED = OrderSigned(unit_id=TOWN.unit_id, round=1)
-OVERDUE = SignOverdue(unit_id=TOWN.unit_id, round=1, due_at=DISPATCHED.sign_due_at)
+OVERDUE = SignOverdue(
+    unit_id=TOWN.unit_id,
+    round=1,
+    due_at=DISPATCHED.sign_due_at,
+    supervise_at=DISPATCHED.sign_due_at + timedelta(days=1),
+)
 EXPIRED = HandlingLimitExpired(unit_id=TOWN.unit_id, round=1, due_at=DISPATCHED.due_at)
 AS_PROPOSED = DispatchAsProposed(at=AT, limits=LIMITS)
 SIGN = Sign(at=AT, unit_id=TOWN.unit_id)
@@ -210,8 +217,8 @@ def test_another_unit_cannot_sign_and_learns_nothing(unit_id: str | None, after:
 
 def test_an_unsigned_order_is_overdue_exactly_when_the_signing_limit_is_reached() -> None:
     spec = given(ORDER, PROPOSED, DISPATCHED)
-    spec.when(NoteSignOverdue(at=DISPATCHED.sign_due_at - MOMENT)).then()
-    spec.when(NoteSignOverdue(at=DISPATCHED.sign_due_at)).then(OVERDUE)
+    spec.when(NoteSignOverdue(at=DISPATCHED.sign_due_at - MOMENT, limits=LIMITS)).then()
+    spec.when(NoteSignOverdue(at=DISPATCHED.sign_due_at, limits=LIMITS)).then(OVERDUE)
 
 
 def test_an_overdue_signature_can_still_be_given() -> None:
@@ -219,7 +226,7 @@ def test_an_overdue_signature_can_still_be_given() -> None:
 
 
 def test_a_signed_order_is_not_overdue_for_signing() -> None:
-    given(ORDER, PROPOSED, DISPATCHED, SIGNED).when(NoteSignOverdue(at=DISPATCHED.sign_due_at)).then()
+    given(ORDER, PROPOSED, DISPATCHED, SIGNED).when(NoteSignOverdue(at=DISPATCHED.sign_due_at, limits=LIMITS)).then()
 
 
 @pytest.mark.parametrize("before", [(), (SIGNED,)])
@@ -291,7 +298,7 @@ COMMANDS: dict[str, Command] = {
     "as proposed": AS_PROPOSED,
     "by hand": by_hand(reason="属地"),
     "sign": SIGN,
-    "sign overdue": NoteSignOverdue(at=LATE),
+    "sign overdue": NoteSignOverdue(at=LATE, limits=LIMITS),
     "limit expired": NoteLimitExpired(at=LATE),
     "stop clock": StopClock(at=AT, round=1),
     "redispatch": Redispatch(at=AT, round=1, limits=LIMITS),

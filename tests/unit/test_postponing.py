@@ -43,7 +43,9 @@ DUE = DISPATCHED.due_at
 UNIT, COLLEAGUE = Actor("STREET_HANDLER", TOWN.unit_id, "wang"), Actor("STREET_HANDLER", TOWN.unit_id, "li")
 OFFICER = Actor("MUNICIPAL_ADMIN", None, "zhao")
 REVIEW = AT + 30 * DAY
-REQUESTED = ExtensionRequested(unit_id=TOWN.unit_id, until=DUE + DAY, reason="等待配件", round=1)
+REQUESTED = ExtensionRequested(
+    unit_id=TOWN.unit_id, until=DUE + DAY, reason="等待配件", round=1, answer_due_at=AT + DAY
+)
 GRANTED = ExtensionGranted(unit_id=TOWN.unit_id, due_at=DUE + DAY, previous_due_at=DUE, round=1, policy=LIMITS.version)
 ASKED = LedgerRequested(unit_id=TOWN.unit_id, plan="纳入明年改造", review_on=REVIEW, by="wang", round=1)
 OPENED = LedgerOpened(review_on=REVIEW, seconds_left=5 * 86400, round=1)

@@ -15,7 +15,7 @@ from services.routing_service.jurisdiction import Gazetteer, Unit
 from services.routing_service.limits import shipped_limits
 from services.routing_service.proposal import DISTRICT_RULE, Directory, Matter, copied_district, propose
 from shared.contracts.codes import UnitType, Urgency
-from shared.contracts.routing import Candidate, Rule
+from shared.contracts.duties import Candidate, Rule
 from tests.unit.test_jurisdiction import CITY
 
 LIMITS = shipped_limits()

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
-from services.routing_service.unit import CATALOGUE, UNIT, DraftCatalogue, KeepUnit, PublishCatalogue
+from services.routing_service.unit import CATALOGUE, UNIT, CarryOutPlan, DraftCatalogue, KeepUnit, PublishCatalogue
 from shared.contracts.codes import UnitType
-from shared.contracts.envelope import BEIJING, Payload
-from shared.contracts.routing import CatalogueDrafted, CataloguePublished, Rule, UnitChanged, UnitRegistered
+from shared.contracts.duties import (
+    CatalogueDrafted,
+    CataloguePublished,
+    Rule,
+    UnitChanged,
+    UnitChangeScheduled,
+    UnitEntry,
+    UnitRegistered,
+)
+from shared.contracts.envelope import BEIJING, Actor, Payload
 from shared.engine.decider import Command
 from tests.support.spec import given
 from tests.unit.pairs import NOT_YOURS, every_pair, outcome
@@ -59,10 +67,13 @@ def test_a_changed_entry_is_the_one_that_the_next_is_compared_with() -> None:
 
 
 RULE = Rule(id="rubbish", name="垃圾", keywords=("垃圾",), duty="TOWNSHIP", basis="Reg. Art 11")
-DRAFTED = CatalogueDrafted(catalogue_version="2026-2", source="会商纪要", rules=(RULE,))
+HOTLINE, DEPARTMENT = Actor("HOTLINE_SUPERVISOR", sub="hotline@x"), Actor("MUNICIPAL_ADMIN", sub="admin@x")
+DRAFTED = CatalogueDrafted(
+    catalogue_version="2026-2", source="会商纪要", rules=(RULE,), by="hotline@x", by_role="HOTLINE_SUPERVISOR"
+)
 PUBLISHED = CataloguePublished(catalogue_version="2026-2", effective_from=AT)
-DRAFT = DraftCatalogue(at=AT, version="2026-2", source="会商纪要", rules=(RULE,))
-PUBLISH = PublishCatalogue(at=AT, version="2026-2", effective_from=AT)
+DRAFT = DraftCatalogue(at=AT, actor=HOTLINE, version="2026-2", source="会商纪要", rules=(RULE,))
+PUBLISH = PublishCatalogue(at=AT, actor=DEPARTMENT, version="2026-2", effective_from=AT)
 
 
 def test_a_version_of_the_catalogue_is_drafted_with_its_rules() -> None:
@@ -73,9 +84,31 @@ def test_a_drafted_version_comes_into_force() -> None:
     given(CATALOGUE, DRAFTED).when(PUBLISH).then(PUBLISHED)
 
 
-def test_two_rules_of_a_version_cannot_share_an_id() -> None:
-    twice = DraftCatalogue(at=AT, version="2026-2", source="会商纪要", rules=(RULE, RULE))
-    given(CATALOGUE).when(twice).then_refused("RULE_ID_TWICE")
+@pytest.mark.parametrize(
+    "actor", [HOTLINE, Actor("MUNICIPAL_ADMIN", sub="hotline@x"), Actor("HOTLINE_SUPERVISOR", sub="other@x")]
+)
+def test_whoever_drafted_a_version_does_not_publish_it_and_neither_does_that_role(actor: Actor) -> None:
+    publish = PublishCatalogue(at=AT, actor=actor, version="2026-2", effective_from=AT)
+    given(CATALOGUE, DRAFTED).when(publish).then_refused("SECOND_OFFICER_NEEDED")
+
+
+TOMORROW = AT + timedelta(days=1)
+LATER = KeepUnit(at=AT, entry=entry("望京西街道"), effective_from=TOMORROW)
+PLANNED = UnitChangeScheduled(effective_from=TOMORROW, entry=UnitEntry(**entry("望京西街道").model_dump()))
+
+
+def test_an_entry_for_a_day_ahead_is_planned_and_takes_effect_on_that_day_once() -> None:
+    given(UNIT, entry()).when(LATER).then(PLANNED)
+    given(UNIT, entry(), PLANNED).when(LATER).then()
+    planned = given(UNIT, entry(), PLANNED)
+    planned.when(CarryOutPlan(at=AT)).then()
+    planned.when(CarryOutPlan(at=TOMORROW)).then(changed(entry("望京西街道")))
+    given(UNIT, entry(), PLANNED, changed(entry("望京西街道"))).when(CarryOutPlan(at=TOMORROW)).then()
+
+
+def test_a_day_that_is_not_ahead_means_now_and_a_new_unit_can_be_planned() -> None:
+    given(UNIT).when(KeepUnit(at=AT, entry=entry(), effective_from=AT)).then(entry())
+    given(UNIT, PLANNED).when(CarryOutPlan(at=TOMORROW)).then(entry("望京西街道"))
 
 
 HISTORIES: dict[str, tuple[Payload, ...]] = {

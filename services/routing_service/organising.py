@@ -1,0 +1,197 @@
+"""The organisation tree over HTTP: units one by one, or as the table they are kept in; as it is, was and will be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import Field, StringConstraints, ValidationError
+from sqlalchemy import RowMapping, func, select
+from starlette.responses import JSONResponse, Response
+
+from services.routing_service.ground import MultiPolygon, geojson
+from services.routing_service.limits import shipped_limits
+from services.routing_service.unit import UNIT, KeepUnit
+from services.routing_service.views import UNIT_HISTORY, UNITS
+from shared.contracts.codes import UnitType
+from shared.contracts.duties import UnitRegistered
+from shared.engine.execute import Intention
+from shared.engine.runtime import Running
+from shared.web.asking import Asking, reads
+from shared.web.commands import Call, CommandRoute, Plan, state_and_version
+from shared.web.fields import Body, Code, Label, Moment
+from shared.web.identity import Scope
+from shared.web.many import Many, ManyFromFile
+from shared.web.paging import Window, page
+from shared.web.problems import Problem, pointer
+from shared.web.tables import MOST_ROWS, TABLES, asks_for_table, read_table, table_response
+from shared.web.uploads import Upload
+
+router = APIRouter()
+CanReadReference = Annotated[Asking, Depends(reads(Scope.READ_REFERENCE))]
+Words = Annotated[tuple[Label, ...], Field(max_length=200)]
+COLUMNS = ("unit_id", "name", "name_en", "unit_type", "parent_id", "aliases", "closed")
+BETWEEN = "|"
+PARENTS = {UnitType.STREET_TOWN: {UnitType.DISTRICT}, UnitType.COMMUNITY: {UnitType.STREET_TOWN}}
+"""What a unit of a kind hangs on; any other may hang on anything, or on nothing."""
+
+
+class UnitBody(Body):
+    """A unit's entry in the tree. `effective_from`: the day on which it takes effect, if it lies ahead."""
+
+    unit_id: Code
+    name: Label
+    name_en: Annotated[str, StringConstraints(max_length=200)] = ""
+    unit_type: UnitType
+    parent_id: Code | None = None
+    aliases: Words = ()
+    boundary: MultiPolygon | None = None
+    closed: bool | None = None
+    effective_from: Moment | None = None
+
+    def entry(self, boundary: Any = None) -> UnitRegistered:
+        """As it goes on the record; `boundary` is kept where none is given."""
+        fields = self.model_dump(exclude={"boundary", "effective_from"})
+        return UnitRegistered(**fields, boundary=self.boundary.boundary if self.boundary else boundary)
+
+
+class UnitFile(Body):
+    """The table itself is the body."""
+
+    file: bytes
+
+
+async def keep_unit(call: Call[UnitBody]) -> Plan:
+    """Enter a unit in the tree, or replace its entry; now, or on a day that lies ahead."""
+    body = call.body
+    _fit_together([body], await _known(call.running), one=True)
+    command = KeepUnit(at=call.now, actor=call.actor, entry=body.entry(), effective_from=body.effective_from)
+    return Plan(Intention(UNIT, body.unit_id, command), state_and_version)
+
+
+async def keep_file(call: Call[Upload]) -> Sequence[Intention[Any]]:
+    """Every unit of a table; what is as it was stays untouched. A table with a wrong line changes nothing."""
+    rows = read_table(call.body.file, call.body.media_type, COLUMNS, ("unit_id", "name", "unit_type"))
+    bodies = [_body(number, row) for number, row in enumerate(rows)]
+    known = await _known(call.running)
+    _fit_together(bodies, known)
+    grounds = {id_: orjson.loads(row["boundary"]) for id_, row in known.items() if row["boundary"]}
+    return [
+        Intention(UNIT, one.unit_id, KeepUnit(at=call.now, actor=call.actor, entry=one.entry(grounds.get(one.unit_id))))
+        for one in bodies
+    ]
+
+
+def _body(number: int, row: Mapping[str, str]) -> UnitBody:
+    given: dict[str, Any] = {name: row[name].strip() for name in COLUMNS if row[name].strip()}
+    given["aliases"] = [alias.strip() for alias in row["aliases"].split(BETWEEN) if alias.strip()]
+    if "closed" in given:
+        given["closed"] = True if given["closed"].lower() in {"yes", "true", "是"} else None
+    try:
+        return UnitBody.model_validate_json(orjson.dumps(given))
+    except ValidationError as error:
+        errors = [{"pointer": f"/{number}{pointer(one['loc'])}", "message": one["msg"][:200]} for one in error.errors()]
+        raise Problem("VALIDATION_FAILED", errors=errors[:50]) from None
+
+
+def _fit_together(bodies: Sequence[UnitBody], known: Mapping[str, RowMapping], one: bool = False) -> None:
+    """Raises VALIDATION_FAILED for a parent that is not there or of the wrong kind, and for a unit named twice."""
+    types = {id_: UnitType(row["unit_type"]) for id_, row in known.items() if row["unit_type"]}
+    types |= {body.unit_id: body.unit_type for body in bodies}
+    errors, seen = [], set()
+    for number, body in enumerate(bodies):
+        where = "" if one else f"/{number}"
+        if body.unit_id in seen:
+            errors.append({"pointer": f"{where}/unit_id", "message": "this unit stands in the table twice"})
+        seen.add(body.unit_id)
+        allowed = PARENTS.get(body.unit_type)
+        parent = types.get(body.parent_id or "")
+        if (body.parent_id and parent is None) or (allowed and parent not in allowed) or body.parent_id == body.unit_id:
+            kind = f"a {' or '.join(allowed)}" if allowed else "a unit that is there"
+            errors.append({"pointer": f"{where}/parent_id", "message": f"must name {kind}"})
+    if errors:
+        raise Problem("VALIDATION_FAILED", errors=errors[:50])
+
+
+async def _known(running: Running) -> dict[str, RowMapping]:
+    async with running.reads.connect() as connection:
+        return {row["unit_id"]: row for row in (await connection.execute(select(UNITS))).mappings()}
+
+
+@router.get("/v1/units", summary="The organisation tree; whole as CSV or XLSX with that Accept")
+async def list_units(
+    request: Request,
+    asking: CanReadReference,
+    window: Annotated[Window, Depends()],
+    unit_type: UnitType | None = None,
+    parent_id: Annotated[str | None, Query(max_length=64)] = None,
+    as_of: Annotated[Moment | None, Query(description="as it was then")] = None,
+) -> Response:
+    """Units by id, with what is planned for them; or as they were at a moment, then whole and without pages."""
+    if as_of is not None:
+        units = await _as_of(asking.running, as_of)
+        wanted = [one for one in units if _is(one, unit_type, parent_id)]
+        return _answer(request, wanted, None)
+    conditions = window.changed(UNITS.c.updated_at)
+    conditions += [UNITS.c.unit_type == str(unit_type)] if unit_type else []
+    conditions += [UNITS.c.parent_id == parent_id] if parent_id else []
+    query, what = select(UNITS).where(*conditions), f"units:{unit_type}:{parent_id}"
+    if asks_for_table(request):
+        async with asking.running.reads.connect() as connection:
+            rows = (await connection.execute(query.order_by(UNITS.c.unit_id).limit(MOST_ROWS))).mappings().all()
+        return _answer(request, [_shown(row) for row in rows if row["name"]], None)
+    rows, following = await page(asking.running, query, (UNITS.c.unit_id,), window, what)
+    return _answer(request, [_shown(row) for row in rows], following)
+
+
+def _answer(request: Request, units: Iterable[Mapping[str, Any]], following: str | None) -> Response:
+    if media_type := asks_for_table(request):
+        return table_response(media_type, "units", COLUMNS, [_line(unit) for unit in units])
+    return JSONResponse({"items": list(units), "next_cursor": following}, headers={"Vary": "Accept"})
+
+
+async def _as_of(running: Running, moment: datetime) -> list[dict[str, Any]]:
+    history = UNIT_HISTORY.c
+    latest = func.row_number().over(partition_by=history.unit_id, order_by=history.version.desc()).label("latest")
+    entries = select(history.unit, history.version, history.since, latest).where(history.since <= moment).subquery()
+    query = select(entries).where(entries.c.latest == 1)
+    async with running.reads.connect() as connection:
+        rows = (await connection.execute(query)).mappings().all()
+    units = [orjson.loads(row["unit"]) | {"version": row["version"]} for row in rows]
+    return sorted((_with_ground(unit, unit.get("boundary")) for unit in units), key=lambda unit: str(unit["unit_id"]))
+
+
+def _is(unit: Mapping[str, Any], unit_type: UnitType | None, parent_id: str | None) -> bool:
+    return (unit_type is None or unit["unit_type"] == unit_type) and parent_id in {None, unit["parent_id"]}
+
+
+def _shown(row: RowMapping) -> dict[str, Any]:
+    names = ("unit_id", "name", "name_en", "unit_type", "parent_id", "version", "closed")
+    unit = {name: row[name] for name in names} | {"aliases": orjson.loads(row["aliases"] or "[]")}
+    planned = orjson.loads(row["planned"]) if row["planned"] else None
+    boundary = orjson.loads(row["boundary"]) if row["boundary"] else None
+    return _with_ground(unit, boundary) | {"planned": planned}
+
+
+def _with_ground(unit: Mapping[str, Any], boundary: Any) -> dict[str, Any]:
+    names = ("unit_id", "name", "name_en", "unit_type", "parent_id", "version")
+    known = {name: unit.get(name) for name in names} | {"aliases": unit.get("aliases", [])}
+    return known | {"closed": bool(unit.get("closed")), "boundary": geojson(boundary) if boundary else None}
+
+
+def _line(unit: Mapping[str, Any]) -> list[str]:
+    cells = {**unit} | {"aliases": BETWEEN.join(unit["aliases"]), "closed": "yes" if unit["closed"] else ""}
+    return [str(cells[name] or "") for name in COLUMNS]
+
+
+COMMANDS = (
+    CommandRoute("/v1/units", UnitBody, Scope.KEEP_UNITS, keep_unit, "Enter a unit", subject="", method="PUT"),
+    ManyFromFile(
+        "/v1/units/file", UnitFile, Scope.KEEP_UNITS, keep_file,  # type: ignore[arg-type]
+        "Enter the units of a table", subject="", method="PUT", answer=Many,
+        most_bytes=lambda: shipped_limits().most_table_bytes, raw=TABLES,
+    ),
+)  # fmt: skip

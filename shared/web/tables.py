@@ -1,0 +1,130 @@
+"""Tables as people keep them: CSV (RFC 4180, UTF-8 with a mark, as spreadsheets expect) and XLSX, out and in.
+
+A cell that a spreadsheet would take for a formula goes out with an apostrophe before it, and comes in without.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from typing import IO, Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from shared.web.problems import Problem
+
+CSV = "text/csv"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+TABLES = (CSV, XLSX)
+_ENDINGS = {CSV: "csv", XLSX: "xlsx"}
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+MOST_ROWS, LONGEST_CELL = 50_000, 32_000
+
+
+def asks_for_table(request: Request) -> str | None:
+    """The media type of the table that is wanted; None for JSON. The first of `Accept` that we have counts."""
+    for wanted in request.headers.get("accept", "").lower().split(","):
+        media_type = wanted.partition(";")[0].strip()
+        if media_type in TABLES:
+            return media_type
+        if media_type in {"application/json", "*/*"}:
+            return None
+    return None
+
+
+def table_response(media_type: str, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Response:
+    """A table to be kept as a file."""
+    cells = [[_safe(cell) for cell in row] for row in rows]
+    body = _csv(columns, cells) if media_type == CSV else _xlsx(columns, cells)
+    disposition = f'attachment; filename="{name}.{_ENDINGS[media_type]}"'
+    headers = {"Content-Disposition": disposition, "Cache-Control": "no-store", "Vary": "Accept"}
+    return Response(body, headers=headers, media_type=f"{CSV}; charset=utf-8" if media_type == CSV else media_type)
+
+
+def read_table(file: IO[bytes], media_type: str, columns: Sequence[str], needed: Sequence[str]) -> list[dict[str, str]]:
+    """The rows by column name; cells that are not there are empty. Raises VALIDATION_FAILED."""
+    file.seek(0)
+    try:
+        records = _read_csv(file) if media_type == CSV else _read_xlsx(file)
+    except (UnicodeDecodeError, csv.Error, ValueError, KeyError, OSError, zipfile.BadZipFile):
+        raise _wrong("the file cannot be read; send CSV in UTF-8, or XLSX") from None
+    header, *rows = records or [[]]
+    if unknown := set(filter(None, header)) - set(columns):
+        raise _wrong(f"{len(unknown)} unknown columns; known are {', '.join(columns)}")
+    if missing := [name for name in needed if name not in header]:
+        raise _wrong(f"the file has no column {', '.join(missing)}")
+    if any(len(row) > len(header) for row in rows):
+        raise _wrong("a row has more cells than the first row has names")
+    return [dict.fromkeys(columns, "") | dict(zip(header, row, strict=False)) for row in rows if any(row)]
+
+
+def _wrong(message: str) -> Problem:
+    return Problem("VALIDATION_FAILED", errors=[{"pointer": "", "message": message}])
+
+
+def _csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(rows)
+    return text.getvalue().encode("utf-8-sig")
+
+
+def _xlsx(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
+    from openpyxl import Workbook  # noqa: PLC0415 - few answers are spreadsheets, and it is heavy
+
+    book = Workbook(write_only=True)
+    sheet = book.create_sheet("jiesu")
+    for row in (columns, *rows):
+        sheet.append(row)
+    file = io.BytesIO()
+    book.save(file)
+    return file.getvalue()
+
+
+def _read_csv(file: IO[bytes]) -> list[list[str]]:
+    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+    try:
+        return [[_plain(cell) for cell in row] for row in _few(csv.reader(text))]
+    finally:
+        text.detach()
+
+
+def _read_xlsx(file: IO[bytes]) -> list[list[str]]:
+    from openpyxl import load_workbook  # noqa: PLC0415
+    from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415
+
+    try:
+        book = load_workbook(file, read_only=True, data_only=True)
+    except InvalidFileException as error:
+        raise ValueError from error
+    try:
+        rows = book.worksheets[0].iter_rows(values_only=True)
+        return [[_plain("" if cell is None else str(cell)) for cell in _filled(row)] for row in _few(rows)]
+    finally:
+        book.close()
+
+
+def _few(rows: Iterable[Any]) -> Iterable[Any]:
+    for number, row in enumerate(rows):
+        if number > MOST_ROWS or any(isinstance(cell, str) and len(cell) > LONGEST_CELL for cell in row):
+            raise _wrong(f"at most {MOST_ROWS} rows, and {LONGEST_CELL} letters in a cell")
+        yield row
+
+
+def _filled(row: Sequence[Any]) -> Sequence[Any]:
+    """Without the empty cells at the end, which spreadsheets add."""
+    last = max((place for place, cell in enumerate(row, 1) if cell not in (None, "")), default=0)
+    return row[:last]
+
+
+def _safe(cell: Any) -> str:
+    text = "" if cell is None else str(cell)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
