@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,11 +106,19 @@ async def chart(at: Addresses, token: str, facts: Facts, progress: Callable[[int
         alone = facts.boundaries.keys() - facts.units.keys()
         wanted += [_merged(known[code], known[code], facts.boundaries[code]) for code in sorted(alone & known.keys())]
         changed = [unit for unit in wanted if unit != _entry(known.get(unit["unit_id"], {}))]
-        changed.sort(key=lambda unit: len(unit["unit_id"]))  # what others lie in comes first
-        for start in range(0, len(changed), TOGETHER):
-            await asyncio.gather(*(_put(http, at, unit) for unit in changed[start : start + TOGETHER]))
-            progress(min(start + TOGETHER, len(changed)), len(changed))
+        done = 0
+        for part in _in_parts(changed):
+            await asyncio.gather(*(_put(http, at, unit) for unit in part))
+            done += len(part)
+            progress(done, len(changed))
     return {"entered": len(changed), "already there": len(wanted) - len(changed), "left out": facts.left_out}
+
+
+def _in_parts(units: Sequence[dict[str, Any]]) -> Iterator[Sequence[dict[str, Any]]]:
+    """What others lie in comes first: codes grow longer with every level."""
+    for length in sorted({len(unit["unit_id"]) for unit in units}):
+        level = [unit for unit in units if len(unit["unit_id"]) == length]
+        yield from (level[start : start + TOGETHER] for start in range(0, len(level), TOGETHER))
 
 
 async def _tree(http: aiohttp.ClientSession, at: Addresses) -> dict[str, dict[str, Any]]:
@@ -134,7 +142,7 @@ def _merged(unit: dict[str, Any], known: dict[str, Any] | None, boundary: dict[s
 
 
 def _entry(unit: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in unit.items() if name != "version"}
+    return {name: value for name, value in unit.items() if name not in {"version", "planned", "closed"}}
 
 
 async def _put(http: aiohttp.ClientSession, at: Addresses, unit: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from services.routing_service.classifier import Classifier
-from services.routing_service.training import Example, Measures, train
+from services.routing_service.training import Example, Measures, Trained, train
 
 TOGETHER = 500
 
@@ -18,7 +18,7 @@ class WrongExamples(Exception):
     """The file of messages cannot be used; the message says why."""
 
 
-def learn(file: Path, progress: Callable[[int, int], None]) -> tuple[Classifier, Measures]:
+def learn(file: Path, progress: Callable[[int, int], None]) -> Trained:
     """From a CSV with the columns title, detail, category and, where alike messages are known, group_id.
 
     Raises WrongExamples, TooLittle.

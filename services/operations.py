@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import Annotated
 
@@ -14,14 +12,15 @@ import structlog
 import typer
 from rich.table import Table
 
+from services.beside import beside
 from services.city import SERVICES, ports
 from services.screen import bar, run, screen
 from services.serving import CannotStart, calm_collector, serve
 from services.topics import check_topics, make_topics
-from services.up import a_database, migrate
+from services.up import migrate
 from shared.engine.parking import Parked, listed, parked_body
 from shared.engine.reacting import StillParked
-from shared.engine.runtime import EVERY_ROLE, Role, Running, Service, running_city
+from shared.engine.runtime import EVERY_ROLE, Role, Running, Service
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings, read_settings
 from shared.engine.telemetry import configure_logging
@@ -129,7 +128,7 @@ def rebuild(
 
 async def _rebuild(settings: Settings, service: Service, view: str | None) -> None:
     calm_collector()
-    async with _beside(settings, service) as running:
+    async with beside(settings, service) as running:
         for projection in running.projections:
             if view in {None, projection.view.name}:
                 with bar() as progress:
@@ -163,7 +162,7 @@ async def _list(services: list[Service]) -> None:
     table = Table("service", "consumer", "subject", "source", "events", "since", "reason", box=None)
     count = 0
     for service in services:
-        async with _beside(read_settings(), service) as running:
+        async with beside(read_settings(), service) as running:
             for one in await listed(running.pool):
                 count += 1
                 since = f"{one.since:%Y-%m-%d %H:%M}"
@@ -172,7 +171,7 @@ async def _list(services: list[Service]) -> None:
 
 
 async def _show(service: Service, subject: str) -> None:
-    async with _beside(read_settings(), service) as running:
+    async with beside(read_settings(), service) as running:
         for source, sequence, body in await parked_body(running.pool, subject):
             screen.print(f"[bold]{source} {sequence}[/]")
             try:
@@ -183,7 +182,7 @@ async def _show(service: Service, subject: str) -> None:
 
 async def _replay(service: Service, subject: str | None) -> None:
     failed = 0
-    async with _beside(read_settings(), service) as running:
+    async with beside(read_settings(), service) as running:
         for one in await listed(running.pool):
             if subject in {None, one.subject}:
                 failed += not await _replayed(running, one)
@@ -200,17 +199,6 @@ async def _replayed(running: Running, one: Parked) -> bool:
         return False
     screen.print(f"  {one.subject}: {count} from {one.source}")
     return True
-
-
-@asynccontextmanager
-async def _beside(settings: Settings, service: Service) -> AsyncIterator[Running]:
-    """One service without its jobs, beside the running city or on its own."""
-    secrets = read_secrets(settings.keys_dir, create=False)
-    async with (
-        a_database(settings) as url,
-        running_city(SERVICES, url, settings, secrets, roles={Role.API}) as city,
-    ):
-        yield city[service.name]
 
 
 def _known(name: str) -> Service:

@@ -105,7 +105,7 @@ class Divisions(KeyedView):
     sources = ("routing",)
 
     def key(self, event: Envelope) -> str | None:
-        return event.subject if event.stream.startswith("unit-") and event.data["unit_type"] in _PLACES else None
+        return event.subject if event.stream.startswith("unit-") and event.data.get("unit_type") in _PLACES else None
 
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         data = event.data

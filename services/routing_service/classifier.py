@@ -1,8 +1,9 @@
 """What an appeal is about, learned from appeals that people have classified.
 
-Character n-grams, hashed; each counts by how rare it is and how much it belongs to few categories; a linear model over
-title, opening and whole text; a temperature that makes its scores probabilities. A model file is plain arrays and JSON,
-so reading one runs no code. Training is in training.py; here are numpy and scipy alone.
+Character n-grams, hashed; each counts by how rare it is and how much it belongs to few categories; two linear models
+over title, opening and whole text, one for the first place, one for the odds; a temperature that makes probabilities.
+A model file is plain arrays and JSON, so reading one runs no code. Training is in training.py; here are numpy and scipy
+alone.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ FIELDS = (0.8, 0.6, 1.0)
 """How much the title, the opening and the whole of the text count."""
 BITS, LONGEST, OPENING = 19, 2, 80
 """So many buckets (as a power of two), n-grams up to so many letters, the opening is so many letters."""
+TABLES = 2
+"""One for the first place, one for the likelihood."""
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
 Floats = NDArray[Any]
 
@@ -35,7 +38,8 @@ class WrongModel(Exception):
 
 @dataclass(frozen=True)
 class Classifier:
-    """`weights` and `tables` have one array per field; a table gives each bucket's worth for each category.
+    """`weights` and `tables` have one array per field; a table gives each bucket's worth for each category, twice:
+    for the first place, then for the likelihood.
 
     `about` is where it comes from: version, fingerprint of the data, measures.
     """
@@ -49,29 +53,36 @@ class Classifier:
 
     def probabilities(self, titles: Sequence[str], texts: Sequence[str]) -> Floats:
         """A row per message, a column per category."""
-        return np.asarray(softmax(self.scores(features(titles, texts)) * self.scale, axis=1))
+        return likely(self.scores(features(titles, texts)), self.scale)
 
     def scores(self, parts: Sequence[csr_array]) -> Floats:
-        """What the linear model says, before the temperature."""
+        """What the linear models say, before the temperature: for the first place, then for the likelihood."""
         fields = zip(parts, self.weights, self.tables, strict=True)
         return np.asarray(sum((weighed(part, weights) @ table for part, weights, table in fields), self.bias))
 
     def decisive(self, title: str, text: str, category: str, most: int = 4) -> list[str]:
         """The pairs of letters of a message that speak most for a category, the strongest first."""
         worth = np.zeros(1 << BITS, np.float32)
+        names = len(self.categories)
         column = list(self.categories).index(category)
         for part, weights, table in zip(features([title], [text]), self.weights, self.tables, strict=True):
             line = weighed(part, weights)
-            worth[line.indices] += line.data * (table[line.indices, column] - table[line.indices].mean(axis=1))
+            likelihood = table[line.indices, names:]
+            worth[line.indices] += line.data * (likelihood[:, column] - likelihood.mean(axis=1))
         said = plain(f"{title}\n{text}")
         pairs = {said[at : at + 2]: worth[bucket] for at, bucket in enumerate(_buckets(_points(said))[1])}
         best = sorted((pair for pair, value in pairs.items() if value > 0 and pair.isalnum()), key=lambda p: -pairs[p])
         return best[:most]
 
     def save(self, file: Path) -> None:
+        """As a file of that name."""
+        with file.open("wb") as opened:
+            self.write(opened)
+
+    def write(self, file: IO[bytes]) -> None:
         """Only the buckets that are in use."""
         head = {"categories": list(self.categories), "scale": self.scale, "about": self.about}
-        head |= {"bits": BITS, "longest": LONGEST, "opening": OPENING, "fields": FIELDS}
+        head |= {"tables": TABLES, "bits": BITS, "longest": LONGEST, "opening": OPENING, "fields": FIELDS}
         arrays: dict[str, Any] = {
             "head": np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), dtype=np.uint8),
             "bias": self.bias,
@@ -80,8 +91,7 @@ class Classifier:
             used = np.flatnonzero(weights)
             arrays |= {f"used{number}": used.astype(np.int32), f"weights{number}": weights[used]}
             arrays[f"table{number}"] = table[used]
-        with file.open("wb") as opened:
-            np.savez_compressed(opened, **arrays)
+        np.savez_compressed(file, **arrays)
 
 
 def load(file: IO[bytes]) -> Classifier:
@@ -89,7 +99,8 @@ def load(file: IO[bytes]) -> Classifier:
     try:
         with np.load(file, allow_pickle=False) as stored:
             head = json.loads(stored["head"].tobytes())
-            if [head[name] for name in ("bits", "longest", "opening", "fields")] != [BITS, LONGEST, OPENING, [*FIELDS]]:
+            made = [head.get(name) for name in ("tables", "bits", "longest", "opening", "fields")]
+            if made != [TABLES, BITS, LONGEST, OPENING, [*FIELDS]]:
                 raise WrongModel("the model was made by another version of the classifier; train it anew")
             bias, weights, tables = stored["bias"], [], []
             for number in range(len(FIELDS)):
@@ -99,6 +110,15 @@ def load(file: IO[bytes]) -> Classifier:
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise WrongModel(f"this is no model ({type(error).__name__}); make one with `jiesu train`") from None
     return Classifier(head["categories"], weights, tables, bias, head["scale"], head["about"])
+
+
+def likely(scores: Floats, scale: float) -> Floats:
+    """Probabilities from the second half of the scores; the highest goes to whom the first half puts first."""
+    first, rest = np.split(scores, TABLES, axis=1)
+    shares = np.asarray(softmax(rest * scale, axis=1))
+    rows, winner, highest = np.arange(len(shares)), first.argmax(axis=1), shares.argmax(axis=1)
+    shares[rows, winner], shares[rows, highest] = shares[rows, highest], shares[rows, winner]
+    return shares
 
 
 def _spread(used: Floats, values: Floats) -> Floats:

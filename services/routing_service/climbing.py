@@ -15,15 +15,10 @@ from services.routing_service.limits import Limits
 from services.routing_service.state import ENDED, Order
 from shared.contracts.codes import CaseState, UnitType
 from shared.contracts.envelope import Payload
-from shared.contracts.routing import LadderGround, OrderEscalated, OrderHandedOver, OrderReminded, SupervisionOpened
+from shared.contracts.routing import LadderStepTaken, OrderHandedOver, OrderReminded
 from shared.engine.decider import Command, IllegalTransition, NotYours
 
-WHY: dict[LadderGround, str] = {
-    "URGED": "诉求人多次催办 (urged again and again)",
-    "NOT_SIGNED": "超过签收时限仍未签收 (still not signed for)",
-    "ROUNDS": "多次退回重办仍未解决 (sent back again and again, not solved)",
-    "LONG_OPEN": "长期未办结 (open for very long)",
-}
+Ground = Literal["URGED", "NOT_SIGNED", "ROUNDS", "LONG_OPEN"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,18 +93,21 @@ def _reminded(ground: Literal["CLOCK", "APPELLANT"], urges: int, order: Order) -
     return [OrderReminded(unit_id=dispatch.lead_unit, round=order.round, ground=ground, urges=urges, due_at=due_at)]
 
 
-def _supervised(ground: LadderGround, order: Order) -> list[Payload]:
-    return [] if order.supervised or order.state in ENDED else [SupervisionOpened(reason=WHY[ground], ground=ground)]
-
-
-def _escalated(ground: LadderGround, order: Order) -> list[Payload]:
-    """A street's goes to its district, any other to the municipal department."""
-    if order.escalated or order.state in ENDED or order.dispatch is None:
+def _supervised(ground: Ground, order: Order) -> list[Payload]:
+    if order.supervised or order.state in ENDED or order.dispatch is None:
         return []
-    level: Literal["DISTRICT", "MUNICIPAL"] = "MUNICIPAL"
-    if order.dispatch.unit_type is UnitType.STREET_TOWN:
-        level = "DISTRICT"
-    return [OrderEscalated(level=level, reason=WHY[ground], ground=ground)]
+    unit = order.dispatch.lead_unit
+    return [LadderStepTaken(step="SUPERVISION", ground=ground, unit_id=unit, round=order.round)]
+
+
+def _escalated(ground: Ground, order: Order) -> list[Payload]:
+    """A street's goes to its district, any other to the municipal department."""
+    dispatch = order.dispatch
+    if order.escalated or order.state in ENDED or dispatch is None:
+        return []
+    level: Literal["DISTRICT", "MUNICIPAL"] = "DISTRICT" if dispatch.unit_type is UnitType.STREET_TOWN else "MUNICIPAL"
+    unit = dispatch.lead_unit
+    return [LadderStepTaken(step="ESCALATION", ground=ground, level=level, unit_id=unit, round=order.round)]
 
 
 def _hand_over(command: HandOver, order: Order) -> Sequence[Payload]:

@@ -37,6 +37,7 @@ def _proposed(row: dict[str, Any], event: Envelope) -> None:
         confidence=Decimal(first["confidence"]) if first else None,
         proposed_unit=first["unit_id"] if first else None,
         proposed_rule=first.get("rule_id") if first else None,
+        proposed_catalogue=data.get("catalogue_version"),
         automatic=data["automatic"],
         objections=0,
         returns=0,
@@ -95,6 +96,10 @@ def _corrected(row: dict[str, Any], event: Envelope) -> None:
     row["provisional"] = derivation.get("provisional", False)
 
 
+def _climbed(row: dict[str, Any], event: Envelope) -> None:
+    row["supervised" if event.data["step"] == "SUPERVISION" else "escalated"] = True
+
+
 def _whistled(row: dict[str, Any], event: Envelope) -> None:
     whistles = orjson.loads(row["whistles"] or "{}")
     row["whistles"] = _json({**whistles, str(event.data["number"]): event.data["departments"]})
@@ -134,6 +139,7 @@ _FOLDS: dict[str, Fold] = {
     "ledger-reviewed": _time("review_on", "review_on"),
     "ledger-closed": _time("due_at", "due_at"),
     "handling-limit-expired": _time("expired_at"),
+    "ladder-step-taken": _climbed,
     "whistle-blown": _whistled,
     "whistle-closed": _let_go,
 }

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.routing_service.ground import MultiPolygon, geojson
 from services.routing_service.limits import shipped_limits
-from services.routing_service.unit import UNIT, KeepUnit
+from services.routing_service.unit import UNIT, CarryOutPlan, KeepUnit
 from services.routing_service.views import UNIT_HISTORY, UNITS
 from shared.contracts.codes import UnitType
 from shared.contracts.duties import UnitRegistered
@@ -54,7 +54,7 @@ class UnitBody(Body):
 
     def entry(self, boundary: Any = None) -> UnitRegistered:
         """As it goes on the record; `boundary` is kept where none is given."""
-        fields = self.model_dump(exclude={"boundary", "effective_from"})
+        fields = self.model_dump(exclude={"boundary", "effective_from"}) | {"closed": self.closed or None}
         return UnitRegistered(**fields, boundary=self.boundary.boundary if self.boundary else boundary)
 
 
@@ -67,7 +67,8 @@ class UnitFile(Body):
 async def keep_unit(call: Call[UnitBody]) -> Plan:
     """Enter a unit in the tree, or replace its entry; now, or on a day that lies ahead."""
     body = call.body
-    _fit_together([body], await _known(call.running), one=True)
+    parents = await _entered(call, body.parent_id) if body.parent_id else {}
+    _fit_together([body], parents, one=True)
     command = KeepUnit(at=call.now, actor=call.actor, entry=body.entry(), effective_from=body.effective_from)
     return Plan(Intention(UNIT, body.unit_id, command), state_and_version)
 
@@ -77,7 +78,7 @@ async def keep_file(call: Call[Upload]) -> Sequence[Intention[Any]]:
     rows = read_table(call.body.file, call.body.media_type, COLUMNS, ("unit_id", "name", "unit_type"))
     bodies = [_body(number, row) for number, row in enumerate(rows)]
     known = await _known(call.running)
-    _fit_together(bodies, known)
+    _fit_together(bodies, {id_: UnitType(row["unit_type"]) for id_, row in known.items() if row["unit_type"]})
     grounds = {id_: orjson.loads(row["boundary"]) for id_, row in known.items() if row["boundary"]}
     return [
         Intention(UNIT, one.unit_id, KeepUnit(at=call.now, actor=call.actor, entry=one.entry(grounds.get(one.unit_id))))
@@ -97,10 +98,9 @@ def _body(number: int, row: Mapping[str, str]) -> UnitBody:
         raise Problem("VALIDATION_FAILED", errors=errors[:50]) from None
 
 
-def _fit_together(bodies: Sequence[UnitBody], known: Mapping[str, RowMapping], one: bool = False) -> None:
+def _fit_together(bodies: Sequence[UnitBody], known: Mapping[str, UnitType], one: bool = False) -> None:
     """Raises VALIDATION_FAILED for a parent that is not there or of the wrong kind, and for a unit named twice."""
-    types = {id_: UnitType(row["unit_type"]) for id_, row in known.items() if row["unit_type"]}
-    types |= {body.unit_id: body.unit_type for body in bodies}
+    types = {**known} | {body.unit_id: body.unit_type for body in bodies}
     errors, seen = [], set()
     for number, body in enumerate(bodies):
         where = "" if one else f"/{number}"
@@ -114,6 +114,13 @@ def _fit_together(bodies: Sequence[UnitBody], known: Mapping[str, RowMapping], o
             errors.append({"pointer": f"{where}/parent_id", "message": f"must name {kind}"})
     if errors:
         raise Problem("VALIDATION_FAILED", errors=errors[:50])
+
+
+async def _entered(call: Call[Any], unit_id: str) -> dict[str, UnitType]:
+    """From the log, which a view may be behind: parents are often entered just before."""
+    loaded = await call.running.executor.load(Intention(UNIT, unit_id, CarryOutPlan(at=call.now)))
+    entry = loaded.state.entry or (loaded.state.planned.entry if loaded.state.planned else None)
+    return {unit_id: entry.unit_type} if entry else {}
 
 
 async def _known(running: Running) -> dict[str, RowMapping]:

@@ -18,6 +18,7 @@ from shared.contracts.routing import (
     ExtensionRequested,
     HandlingCompleted,
     HandlingLimitExpired,
+    LadderStepTaken,
     LedgerClosed,
     LedgerOpened,
     LedgerRequested,
@@ -171,9 +172,9 @@ def _on_the_ladder(order: Order, event: Payload) -> Order:
             return replace(order, reminded=order.reminded | {event.round})
         case OrderReminded():
             return replace(order, urges=event.urges)
-        case SupervisionOpened():
+        case SupervisionOpened() | LadderStepTaken(step="SUPERVISION"):
             return replace(order, supervised=True)
-        case OrderEscalated():
+        case OrderEscalated() | LadderStepTaken():
             return replace(order, escalated=True)
         case OrderHandedOver():
             return replace(order, officer=event.officer)

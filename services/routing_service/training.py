@@ -10,15 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.sparse import csr_array, hstack
-from scipy.special import log_softmax, softmax
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import LinearSVC
 
-from services.routing_service.classifier import BITS, FIELDS, Classifier, Floats, features, weighed
+from services.routing_service.classifier import BITS, FIELDS, TABLES, Classifier, Floats, features, likely, weighed
 
 FOLDS = 5
-C = 0.3
+FIRST, ORDER, LOGISTIC = 1.0, 0.3, 10.0
+"""How closely the models follow the examples: the one for the first place, and the two whose mean is the likelihood."""
 FLOOR = 0.2
 """What an n-gram is still worth that every category has as often as any other."""
 BINS = 15
@@ -51,27 +53,36 @@ class Measures:
     messages: int
 
 
-def train(
-    examples: Sequence[Example], about: dict[str, Any], progress: Callable[[int, int], None]
-) -> tuple[Classifier, Measures]:
+@dataclass(frozen=True)
+class Trained:
+    """`unseen`: what a model said of each example that had not seen it, a row an example, a column a category."""
+
+    model: Classifier
+    measures: Measures
+    unseen: Floats
+
+
+def train(examples: Sequence[Example], about: dict[str, Any], progress: Callable[[int, int], None]) -> Trained:
     """A classifier of all examples, and how good such a one is. Raises TooLittle."""
     names, known = np.unique([one.category for one in examples], return_inverse=True)
     groups = np.array([one.group for one in examples])
     if len(names) < 2 or min(np.bincount(known)) < FOLDS or len(set(groups)) < FOLDS:
         raise TooLittle(f"at least two categories with {FOLDS} messages each are needed, in {FOLDS} groups")
     parts = features([one.title for one in examples], [one.text for one in examples])
-    left_out = np.full((len(known), len(names)), -1.0)
+    left_out = np.full((len(known), TABLES * len(names)), -1.0)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=7).split(known, known, groups)
     for number, (seen, unseen) in enumerate(folds, 1):
         model = _fitted([part[seen] for part in parts], known[seen], names)
         left_out[unseen] = model.scores([part[unseen] for part in parts])
         progress(number, FOLDS + 1)
-    scale = _temperature(left_out, known)
-    measures = measured(softmax(left_out * scale, axis=1), known)
+    scale = _temperature(np.split(left_out, TABLES, axis=1)[1], known)
+    unseen = likely(left_out, scale)
+    measures = measured(unseen, known)
     model = _fitted(parts, known, names)
     progress(FOLDS + 1, FOLDS + 1)
     about = about | {"measures": {name: f"{value:.4f}" for name, value in asdict(measures).items()}}
-    return Classifier(model.categories, model.weights, model.tables, model.bias, scale, about), measures
+    model = Classifier(model.categories, model.weights, model.tables, model.bias, scale, about)
+    return Trained(model, measures, unseen)
 
 
 def measured(probabilities: Floats, known: Known) -> Measures:
@@ -107,15 +118,32 @@ def _fitted(parts: Sequence[csr_array], known: Known, names: NDArray[np.str_]) -
     weights = [_weights(part, known, len(names)) for part in parts]
     fields = zip(parts, weights, FIELDS, strict=True)
     seen = csr_array(hstack([weighed(part, weight) * np.float32(by) for part, weight, by in fields]))
+    used = np.flatnonzero(np.concatenate(weights))
+    seen = csr_array(seen[:, used])
     seen.indices, seen.indptr = seen.indices.astype(np.int32), seen.indptr.astype(np.int32)
-    linear = LinearSVC(C=C, class_weight="balanced", random_state=0).fit(seen, known)
-    rows = linear.coef_ if len(names) > 2 else np.vstack([-linear.coef_, linear.coef_])
-    bias = linear.intercept_ if len(names) > 2 else np.concatenate([-linear.intercept_, linear.intercept_])
-    table, offsets = np.zeros((seen.shape[1], len(names)), np.float32), np.full(len(names), -1.0)
-    there = linear.classes_
-    table[:, there], offsets[there] = rows.T, bias  # a category that a fold lacks stays unlikely
+    order, logistic = _margins(seen, known, ORDER), _logistic(seen, known)
+    likelihood = order + logistic * np.linalg.norm(order[:-1]) / np.linalg.norm(logistic[:-1])
+    worth = np.zeros((len(used) + 1, TABLES, len(names)), np.float32)
+    worth[-1] = -2.0  # a category that a fold lacks stays unlikely
+    worth[:, :, np.unique(known)] = np.stack([_margins(seen, known, FIRST), likelihood], axis=1)
+    table = np.zeros((len(FIELDS) << BITS, TABLES * len(names)), np.float32)
+    table[used], offsets = worth[:-1].reshape(len(used), -1), worth[-1].ravel()
     tables = [part * np.float32(by) for part, by in zip(np.split(table, len(FIELDS)), FIELDS, strict=True)]
     return Classifier([str(name) for name in names], weights, tables, offsets, 1.0, {})
+
+
+def _margins(seen: csr_array, known: Known, closely: float) -> Floats:
+    """A column per category that there is: the worth of each feature, at last the constant. Parts them widely."""
+    linear = LinearSVC(C=closely, class_weight="balanced", random_state=0).fit(seen, known)
+    rows = np.column_stack([linear.coef_, linear.intercept_])
+    return np.asarray(rows if len(rows) > 1 else np.vstack([-rows, rows])).T
+
+
+def _logistic(seen: csr_array, known: Known) -> Floats:
+    """The same, each category against the rest: says better what comes second and third."""
+    made = LogisticRegression(C=LOGISTIC, class_weight="balanced", solver="liblinear", tol=1e-3)
+    fits = [made.fit(seen, known == one) and np.append(made.coef_[0], made.intercept_) for one in np.unique(known)]
+    return np.array(fits).T
 
 
 def _weights(part: csr_array, known: Known, categories: int) -> Floats:

@@ -39,6 +39,7 @@ ORDERS = Table(
     Column("registered_at", DateTime(timezone=True)),
     Column("proposed_unit", Text),
     Column("proposed_rule", Text),
+    Column("proposed_catalogue", Text),
     Column("first_unit", Text),
     Column("by_hand", Boolean),
     Column("sign_due_at", DateTime(timezone=True)),

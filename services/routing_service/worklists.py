@@ -45,7 +45,7 @@ COLUMNS = (
 BY = {
     "rule": ORDERS.c.proposed_rule,
     "model": ORDERS.c.model_version,
-    "catalogue": ORDERS.c.catalogue_version,
+    "catalogue": ORDERS.c.proposed_catalogue,
     "unit": ORDERS.c.first_unit,
     "confidence": func.floor(ORDERS.c.confidence * 10) / 10,
 }

@@ -103,7 +103,7 @@ class Units(KeyedView):
     sources = ("routing",)
 
     def key(self, event: Envelope) -> str | None:
-        return event.subject if event.stream.startswith("unit-") else None
+        return event.subject if event.stream.startswith("unit-") and "unit_type" in event.data else None
 
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         row.update({name: event.data.get(name) for name in ("name", "unit_type", "parent_id")})

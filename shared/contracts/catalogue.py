@@ -89,6 +89,7 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (routing.WhistleClosed, _read_by("intake", "routing")),
     (routing.OrderEscalated, _read_by("intake", "routing")),
     (routing.SupervisionOpened, _read_by("intake", "routing")),
+    (routing.LadderStepTaken, _read_by("intake", "routing")),
     (routing.LedgerRequested, _read_by("intake", "routing")),
     (routing.LedgerOpened, _read_by("intake", "routing")),
     (routing.LedgerReviewed, _read_by("intake", "routing")),

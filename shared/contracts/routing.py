@@ -35,10 +35,6 @@ class Derivation(BaseModel):
     provisional: bool = False
 
 
-LadderGround = Literal["URGED", "NOT_SIGNED", "ROUNDS", "LONG_OPEN"]
-"""Why a step is taken by itself: urged so often, unsigned so long, came back so often, open for so long."""
-
-
 class OrderProposed(_Routing):
     """An appeal was read against catalogue and place. With no candidate good enough a dispatcher decides."""
 
@@ -206,8 +202,8 @@ class OrderHandedOver(_Routing):
     """Within the unit another officer has the order now; None: nobody in particular. Accounts, never names."""
 
     unit_id: str
-    officer: str | None
-    previous: str | None
+    officer: str | None = None
+    previous: str | None = None
 
 
 class WhistleBlown(_Routing):
@@ -257,18 +253,26 @@ class WhistleClosed(_Routing):
 
 
 class OrderEscalated(_Routing):
-    """提级: beyond the unit's power, so a higher level must study it. Art 20. `ground`: what made the clock do it."""
+    """提级: beyond the unit's power, so a higher level must study it. Art 20."""
 
     level: Literal["DISTRICT", "MUNICIPAL", "LINE_AUTHORITY"]
     reason: Personal
-    ground: LadderGround | None = None
 
 
 class SupervisionOpened(_Routing):
-    """督办: the handling itself is watched. `ground`: what made the clock do it."""
+    """督办: the handling itself is watched."""
 
     reason: Personal
-    ground: LadderGround | None = None
+
+
+class LadderStepTaken(_Routing):
+    """督办 or 提级 by itself: urged so often, unsigned so long, came back so often, open for so long."""
+
+    step: Literal["SUPERVISION", "ESCALATION"]
+    ground: Literal["URGED", "NOT_SIGNED", "ROUNDS", "LONG_OPEN"]
+    level: Literal["DISTRICT", "MUNICIPAL"] | None = None
+    unit_id: str
+    round: int
 
 
 class LedgerRequested(_Routing):

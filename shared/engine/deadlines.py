@@ -25,6 +25,7 @@ from shared.engine.execute import Executor, Intention
 from shared.engine.telemetry import DEADLINE_LATENESS, DEADLINES_FIRED
 from shared.eventlog.log import Recorded
 from shared.eventlog.postgres import Connection
+from shared.eventlog.sealing import SubjectErased
 from shared.messaging.bus import Bell
 
 CLAIM_DUE = """
@@ -137,8 +138,9 @@ class Sweeper:
             for intention in intentions:
                 try:
                     await within.decide([intention])
-                except Refused as refusal:
-                    log.error("deadline refused", service=self._service, subject=intention.subject, code=refusal.code)
+                except (Refused, SubjectErased) as refusal:
+                    reason = refusal.code if isinstance(refusal, Refused) else type(refusal).__name__
+                    log.error("deadline refused", service=self._service, subject=intention.subject, code=reason)
             await within.append()
             await _remove(connection, [(row["stream"], row["name"]) for row in rows])
         for one in due:

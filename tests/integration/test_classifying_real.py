@@ -17,7 +17,8 @@ SILENT = lambda *_: None  # noqa: E731
 
 def test_real_appeals_are_told_apart_with_honest_confidence(tmp_path: Path) -> None:
     rows = real("appeals_labelled.csv")
-    model, measures = learn(FOLDER / "appeals_labelled.csv", SILENT)
+    trained = learn(FOLDER / "appeals_labelled.csv", SILENT)
+    model, measures = trained.model, trained.measures
     assert measures.messages == len(rows) and measures.macro_f1 >= 0.915
     assert measures.top3 >= 0.99 and measures.calibration_error <= 0.05
     model.save(tmp_path / "m.npz")

@@ -59,13 +59,20 @@ WhistleCloseBody {"number": 1, "solved": true, "justified": true}
 EscalateBody {"level": "DISTRICT", "reason": "超出权限"}
 LedgerBody {"plan": "纳入明年改造", "review_on": "2026-12-20T12:00:00+08:00"}
 LedgerReviewBody {"finding": "方案推进中", "review_on": "2027-01-20T12:00:00+08:00"}
-DispatchBody {"unit_id": "bj-water", "reason": "职责", "tier": "GENERAL", "cc_district": "110105"}
+DispatchBody {"unit_id": "bj-water", "reason": "职责", "tier": "GENERAL", "cc_district": "110105",
+  "co_units": ["bj-gas"]}
+SignManyBody {"appeal_ids": ["01890000-0000-7000-8000-000000000001"]}
+HandOverBody {"officer": "li@bj-water"}
+HandOverManyBody {"appeal_ids": ["01890000-0000-7000-8000-000000000001"], "officer": "li@bj-water"}
+RollBackBody {"reason": "误派增多"}
 NoBody {}
-UnitBody {"unit_id": "u1", "name": "某单位", "name_en": "U", "unit_type": "MUNICIPAL_DEPT", "parent_id": "u0",
+UnitBody {"unit_id": "u1", "name": "某单位", "name_en": "U", "unit_type": "MUNICIPAL_DEPT", "parent_id": "bj-water",
+  "closed": true, "effective_from": "2026-12-20T12:00:00+08:00",
   "aliases": ["单位"], "boundary": {"type": "MultiPolygon",
   "coordinates": [[[[116.0, 39.0], [117.0, 39.0], [117.0, 40.0], [116.0, 39.0]]]]}}
 CatalogueBody {"version": "V1", "source": "测试", "rules": [{"id": "r1", "name": "路灯", "categories": ["市政"],
-  "keywords": ["路灯"], "unless": ["已修"], "duty": "bj-water", "tier": "GENERAL", "basis": "Art 11"}]}
+  "keywords": ["路灯"], "unless": ["已修"], "duty": "bj-water", "tier": "GENERAL",
+  "department_only": true, "basis": "Art 11"}]}
 PublishBody {"effective_from": "2026-11-23T12:00:00+08:00"}
 ActivateBody {"effective_from": "2026-11-23T12:00:00+08:00"}
 ContactBody {"channel": "PHONE", "outcome": "REACHED", "note": "已联系", "at": "2026-11-23T12:00:00+08:00"}

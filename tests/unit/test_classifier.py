@@ -26,7 +26,7 @@ def examples() -> list[Example]:
 
 @pytest.fixture(scope="module")
 def model() -> Classifier:
-    return train(examples(), {"data": "x"}, lambda *_: None)[0]
+    return train(examples(), {"data": "x"}, lambda *_: None).model
 
 
 def best(model: Classifier, title: str, text: str) -> str:
@@ -78,7 +78,8 @@ def test_too_few_examples_teach_nothing() -> None:
 
 
 def test_two_categories_are_enough() -> None:
-    model, measures = train(examples()[:60], {}, lambda *_: None)
+    trained = train(examples()[:60], {}, lambda *_: None)
+    model, measures = trained.model, trained.measures
     assert best(model, "停水", "") == "供水" and measures.macro_f1 == 1
 
 

@@ -9,7 +9,14 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from services.routing_service.contesting import CloseConsultation, Object, OpenConsultation, Reject, Uphold
+from services.routing_service.contesting import (
+    CloseConsultation,
+    NoteObjectionReviewOverdue,
+    Object,
+    OpenConsultation,
+    Reject,
+    Uphold,
+)
 from services.routing_service.jurisdiction import Unit
 from services.routing_service.order import ORDER, NoteLimitExpired, Sign
 from shared.contracts.codes import CaseState, UnitType, Urgency
@@ -19,13 +26,14 @@ from shared.contracts.routing import (
     ConsultationOpened,
     HandlingCompleted,
     ObjectionRejected,
+    ObjectionReviewOverdue,
     ObjectionUpheld,
     OrderEnded,
     OrderObjected,
 )
 from shared.engine.decider import Command
 from tests.support.spec import Spec, given
-from tests.unit.pairs import ILLEGAL, NOT_YOURS, every_pair, outcome
+from tests.unit.pairs import ILLEGAL, NOT_YOURS, NOTHING, every_pair, outcome
 from tests.unit.test_order import (
     AT,
     CANDIDATE,
@@ -55,6 +63,8 @@ OBJECTED = OrderObjected(
     round=1,
     review_due_at=AT + HOUR + DAY,
 )
+REVIEW_DUE = OBJECTED.review_due_at
+REVIEW_LATE = ObjectionReviewOverdue(unit_id=TOWN.unit_id, review_due_at=REVIEW_DUE, round=1)
 REJECTED = ObjectionRejected(unit_id=TOWN.unit_id, reason="属地", returns_to=CaseState.DISPATCHED, round=1, late=False)
 
 
@@ -209,6 +219,49 @@ def test_a_review_after_its_time_counts_and_is_marked_late() -> None:
         assert objected().when(uphold(at=last)).decided()[0].late is late
 
 
+@pytest.mark.parametrize("before", [(), (SIGNED,)])
+def test_a_review_that_nobody_made_is_noted_exactly_when_its_time_is_over(before: tuple[Payload, ...]) -> None:
+    objected(*before).when(NoteObjectionReviewOverdue(at=REVIEW_DUE - MOMENT)).then()
+    for at in (REVIEW_DUE, REVIEW_DUE + DAY):
+        objected(*before).when(NoteObjectionReviewOverdue(at=at)).then(REVIEW_LATE)
+
+
+def test_the_unit_stays_responsible_and_its_clock_runs_while_the_reviewer_is_late() -> None:
+    order = objected().when(NoteObjectionReviewOverdue(at=REVIEW_DUE)).state_after()
+    assert (order.state, order.lead_unit, order.running) == (CaseState.OBJECTED, TOWN.unit_id, True)
+    assert order.due_at == DISPATCHED.due_at
+    late = given(ORDER, PROPOSED, DISPATCHED, OBJECTED, REVIEW_LATE)
+    assert late.when(uphold(at=REVIEW_DUE + DAY)).decided()[0].late is True
+    assert late.when(reject(REVIEW_DUE + DAY)).decided()[0].late is True
+
+
+def test_a_review_is_not_late_when_there_was_one_or_the_objection_is_over() -> None:
+    note = NoteObjectionReviewOverdue(at=REVIEW_DUE + DAY)
+    upheld = objected().when(uphold()).decided()
+    for after in ([REJECTED], upheld, [EXPIRED], [HandlingCompleted(round=1)], [OrderEnded(outcome=CaseState.CLOSED)]):
+        given(ORDER, PROPOSED, DISPATCHED, OBJECTED, *after).when(note).then()
+
+
+def test_each_objection_has_a_review_time_of_its_own() -> None:
+    second = OBJECTED.model_copy(update={"unit_id": "bj-power", "review_due_at": REVIEW_DUE + DAY})
+    history = (PROPOSED, DISPATCHED, OBJECTED, *objected().when(uphold()).decided(), second)
+    given(ORDER, *history).when(NoteObjectionReviewOverdue(at=REVIEW_DUE)).then()
+    late = given(ORDER, *history).when(NoteObjectionReviewOverdue(at=REVIEW_DUE + DAY)).decided()
+    assert [(one.unit_id, one.review_due_at) for one in late] == [("bj-power", REVIEW_DUE + DAY)]
+
+
+@pytest.mark.parametrize("unit", [TOWN, COMMUNITY])
+def test_a_departments_matter_is_passed_down_neither_by_consultation_nor_by_review(unit: Unit) -> None:
+    own = CANDIDATE.model_copy(update={"unit_id": "bj-housing", "department_only": True})
+    code = "COMMUNITY_NEVER_LEADS" if unit is COMMUNITY else "NOT_FOR_THE_GRASS_ROOTS"
+    given(ORDER, proposed(own), OPENED).when(close(unit)).then_refused(code)
+    elsewhere = DISPATCHED.model_copy(update={"lead_unit": "bj-housing"})
+    theirs = OBJECTED.model_copy(update={"unit_id": "bj-housing"})
+    given(ORDER, proposed(own), elsewhere, theirs).when(uphold(unit)).then_refused(code)
+    assert given(ORDER, proposed(own), OPENED).when(close(POWER)).decided()[1].lead_unit == "bj-power"
+    assert given(ORDER, proposed(own), elsewhere, theirs).when(uphold(GAS)).decided()[1].lead_unit == "bj-gas"
+
+
 HISTORIES: dict[str, tuple[Payload, ...]] = {
     "unknown": (),
     "proposed": (PROPOSED,),
@@ -227,16 +280,19 @@ COMMANDS: dict[str, Command] = {
     "object as another": objection("bj-power"),
     "uphold": uphold(),
     "reject": reject(),
+    "review overdue": NoteObjectionReviewOverdue(at=REVIEW_DUE),
 }
-REFUSED = dict.fromkeys(COMMANDS, ILLEGAL) | {"object as another": NOT_YOURS}
+REFUSED = dict.fromkeys(COMMANDS, ILLEGAL) | {"object as another": NOT_YOURS, "review overdue": NOTHING}
 UNSENT = REFUSED | {"object": NOT_YOURS}
 EXPECTED = dict.fromkeys(HISTORIES, REFUSED) | {
-    "unknown": dict.fromkeys(COMMANDS, NOT_YOURS),
+    "unknown": dict.fromkeys(COMMANDS, NOT_YOURS) | {"review overdue": NOTHING},
     "proposed": UNSENT | {"consult": "ConsultationOpened"},
     "consulting": UNSENT | {"close": "ConsultationClosed OrderDispatched"},
     "dispatched": REFUSED | {"object": "OrderObjected"},
     "signed": REFUSED | {"object": "OrderObjected"},
-    "objected": REFUSED | {"uphold": "ObjectionUpheld OrderDispatched", "reject": "ObjectionRejected"},
+    "objected": REFUSED
+    | {"uphold": "ObjectionUpheld OrderDispatched", "reject": "ObjectionRejected"}
+    | {"review overdue": "ObjectionReviewOverdue"},
 }
 
 

@@ -14,10 +14,11 @@ from services.routing_service.cooperating import (
     CloseSubtask,
     CloseWhistle,
     Escalate,
+    NoteReportInOverdue,
     ReportIn,
     Supervise,
 )
-from services.routing_service.order import ORDER
+from services.routing_service.order import ORDER, Redispatch
 from shared.contracts.codes import CaseState, UnitType
 from shared.contracts.envelope import Actor, Payload
 from shared.contracts.routing import (
@@ -25,6 +26,7 @@ from shared.contracts.routing import (
     LedgerOpened,
     OrderEnded,
     OrderEscalated,
+    ReportInOverdue,
     SubtaskClosed,
     SupervisionOpened,
     WhistleBlown,
@@ -32,8 +34,8 @@ from shared.contracts.routing import (
 )
 from shared.engine.decider import Command, NotYours
 from tests.support.spec import Spec, given
-from tests.unit.pairs import ILLEGAL, NOT_YOURS, every_pair, outcome
-from tests.unit.test_order import AT, DISPATCHED, EXPIRED, LIMITS, MOMENT, PROPOSED, SIGNED, TOWN
+from tests.unit.pairs import ILLEGAL, NOT_YOURS, NOTHING, every_pair, outcome
+from tests.unit.test_order import AT, DISPATCHED, EXPIRED, LIMITS, MOMENT, PROPOSED, SIGNED, TOWN, dispatched
 
 DAY = timedelta(days=1)
 FRIDAY = datetime.fromisoformat("2026-11-27T16:00+08:00")
@@ -44,6 +46,7 @@ SECOND = BLOWN.model_copy(update={"number": 2, "departments": (FIRE,)})
 REPORTED = DepartmentReported(number=1, unit_id=HOUSING, refused=False, reason=None, late=False)
 REFUSED = DepartmentReported(number=1, unit_id=FIRE, refused=True, reason="不属消防职责", late=False)
 DONE = SubtaskClosed(number=1, unit_id=HOUSING, solved=True, result="已整改")
+SILENT = ReportInOverdue(number=1, absent=(HOUSING, FIRE), report_due_at=AT + DAY)
 CLOSED = WhistleClosed(number=1, justified=True, solved=True, absent=())
 
 
@@ -188,13 +191,69 @@ def test_a_whistle_moves_neither_owner_nor_clock() -> None:
 @pytest.mark.parametrize("level", ["DISTRICT", "MUNICIPAL", "LINE_AUTHORITY"])
 def test_what_is_beyond_a_units_power_goes_up(level: str) -> None:
     escalate = Escalate(at=AT, actor=STREET, level=level, reason="超出权限")  # type: ignore[arg-type]
-    signed().when(escalate).then(OrderEscalated(level=level, reason="超出权限"))  # type: ignore[arg-type]
+    signed().when(escalate).then(OrderEscalated(level=level, reason="超出权限"))
 
 
 def test_handling_may_be_watched_from_dispatch_to_the_end() -> None:
     for history in ((), (SIGNED,), (EXPIRED,)):
         spec = given(ORDER, PROPOSED, DISPATCHED, *history).when(Supervise(at=AT, reason="长期未解决"))
         spec.then(SupervisionOpened(reason="长期未解决"))
+
+
+def silent(at: datetime = AT + DAY) -> NoteReportInOverdue:
+    return NoteReportInOverdue(at=at)
+
+
+def test_departments_that_say_nothing_are_named_exactly_when_their_time_is_over_and_once() -> None:
+    signed(BLOWN).when(silent(AT + DAY - MOMENT)).then()
+    signed(BLOWN).when(silent()).then(SILENT)
+    signed(BLOWN, SILENT).when(silent(AT + 9 * DAY)).then()
+
+
+def test_only_departments_that_have_not_said_a_word_are_named() -> None:
+    signed(BLOWN, REPORTED).when(silent()).then(SILENT.model_copy(update={"absent": (FIRE,)}))
+    signed(BLOWN, REFUSED).when(silent()).then(SILENT.model_copy(update={"absent": (HOUSING,)}))
+    signed(BLOWN, REPORTED, REFUSED).when(silent()).then()
+
+
+def test_nobody_is_missed_once_the_whistle_is_closed_or_the_order_has_ended() -> None:
+    signed(BLOWN, CLOSED).when(silent()).then()
+    signed(BLOWN, OrderEnded(outcome=CaseState.CLOSED)).when(silent()).then()
+
+
+@pytest.mark.parametrize("after", [EXPIRED, LedgerOpened(review_on=AT + 30 * DAY, seconds_left=60, round=1)])
+def test_departments_are_missed_while_the_handling_clock_stands_too(after: Payload) -> None:
+    signed(BLOWN, after).when(silent()).then(SILENT)
+
+
+def test_each_whistle_has_a_time_and_departments_of_its_own() -> None:
+    later = SECOND.model_copy(update={"report_due_at": AT + 2 * DAY})
+    missed = ReportInOverdue(number=2, absent=(FIRE,), report_due_at=AT + 2 * DAY)
+    signed(BLOWN, later).when(silent()).then(SILENT)
+    signed(BLOWN, later, SILENT).when(silent(AT + 2 * DAY)).then(missed)
+    signed(BLOWN, later).when(silent(AT + 2 * DAY)).then(SILENT, missed)
+    signed(BLOWN, later, CLOSED).when(silent(AT + 2 * DAY)).then(missed)
+
+
+def test_whoever_was_missed_may_still_come_and_is_late() -> None:
+    spec = signed(BLOWN, SILENT).when(report(FIRE, at=AT + 2 * DAY))
+    assert [(one.unit_id, one.late) for one in spec.decided()] == [(FIRE, True)]
+    signed(BLOWN, SILENT).when(let_go()).then(CLOSED.model_copy(update={"absent": (HOUSING, FIRE)}))
+
+
+def test_co_units_work_on_it_until_the_end_and_a_whistle_calls_others_beside_them() -> None:
+    together = DISPATCHED.model_copy(update={"co_units": ("bj-gas",)})
+    assert given(ORDER, PROPOSED, together).state.called == {"bj-gas"}
+    assert given(ORDER, PROPOSED, together, SIGNED, BLOWN).state.called == {"bj-gas", HOUSING, FIRE}
+    assert given(ORDER, PROPOSED, together, SIGNED, BLOWN, CLOSED).state.called == {"bj-gas"}
+    again = given(ORDER, PROPOSED, together, EXPIRED).when(Redispatch(at=AT, round=1, limits=LIMITS))
+    again.then(dispatched(2).model_copy(update={"co_units": ("bj-gas",)}))
+    assert again.state_after().called == {"bj-gas"}
+
+
+def test_nobody_watches_themselves() -> None:
+    signed().when(Supervise(at=AT, actor=STREET, reason="x")).then_refused("OWN_CASE")
+    assert signed().when(Supervise(at=AT, actor=STREET._replace(unit_id="110105"), reason="x")).decided()
 
 
 ON_LEDGER = LedgerOpened(plan="明年改造", review_on=AT + 30 * DAY, seconds_left=60, round=1)
@@ -215,16 +274,20 @@ COMMANDS: dict[str, Command] = {
     "let go": let_go(),
     "escalate": Escalate(at=AT, actor=STREET, level="DISTRICT", reason="x"),
     "supervise": Supervise(at=AT, reason="x"),
+    "report-in overdue": silent(),
 }
 NEVER = dict.fromkeys(COMMANDS, ILLEGAL) | dict.fromkeys(("report in", "close part"), NOT_YOURS)
+NEVER |= {"report-in overdue": NOTHING}
 WATCHED = NEVER | {"supervise": "SupervisionOpened"}
 IN_HAND = WATCHED | {"whistle": "WhistleBlown", "escalate": "OrderEscalated"}
 EXPECTED = {
-    "unknown": dict.fromkeys(COMMANDS, NOT_YOURS),
+    "unknown": dict.fromkeys(COMMANDS, NOT_YOURS) | {"report-in overdue": NOTHING},
     "proposed": NEVER | {"let go": NOT_YOURS},
     "dispatched": WATCHED,
     "signed": IN_HAND,
-    "whistled": IN_HAND | {"report in": "DepartmentReported", "close part": "SubtaskClosed", "let go": "WhistleClosed"},
+    "whistled": IN_HAND
+    | {"report in": "DepartmentReported", "close part": "SubtaskClosed", "let go": "WhistleClosed"}
+    | {"report-in overdue": "ReportInOverdue"},
     "on the ledger": IN_HAND,
     "expired": WATCHED,
     "ended": NEVER,

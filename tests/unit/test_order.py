@@ -6,6 +6,7 @@ every pair of state and command.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -108,12 +109,8 @@ def by_hand(
 PROPOSED = proposed(CANDIDATE)
 DISPATCHED = dispatched()
 SIGNED = OrderSigned(unit_id=TOWN.unit_id, round=1)
-OVERDUE = SignOverdue(
-    unit_id=TOWN.unit_id,
-    round=1,
-    due_at=DISPATCHED.sign_due_at,
-    supervise_at=DISPATCHED.sign_due_at + timedelta(days=1),
-)
+SIGN_DUE = DISPATCHED.sign_due_at
+OVERDUE = SignOverdue(unit_id=TOWN.unit_id, round=1, due_at=SIGN_DUE, supervise_at=SIGN_DUE + timedelta(days=1))
 EXPIRED = HandlingLimitExpired(unit_id=TOWN.unit_id, round=1, due_at=DISPATCHED.due_at)
 AS_PROPOSED = DispatchAsProposed(at=AT, limits=LIMITS)
 SIGN = Sign(at=AT, unit_id=TOWN.unit_id)
@@ -152,12 +149,8 @@ def test_a_dispatcher_who_leaves_the_catalogue_must_say_why() -> None:
     given(ORDER, PROPOSED).when(by_hand(POWER)).then_refused("REASON_NEEDED")
     given(ORDER, PROPOSED).when(by_hand(POWER, reason="")).then_refused("REASON_NEEDED")
     event = given(ORDER, PROPOSED).when(by_hand(POWER, reason="路灯由其维护")).decided()[0]
-    assert (event.lead_unit, event.reason, event.rule_id, event.catalogue_version) == (
-        "bj-power",
-        "路灯由其维护",
-        None,
-        None,
-    )
+    by_catalogue = (event.rule_id, event.catalogue_version)
+    assert (event.lead_unit, event.reason, by_catalogue) == ("bj-power", "路灯由其维护", (None, None))
 
 
 def test_a_community_never_leads_whatever_the_reason() -> None:
@@ -189,9 +182,25 @@ def test_an_order_for_a_street_is_copied_to_its_district() -> None:
 
 
 def test_an_order_for_an_enterprise_is_copied_only_where_the_dispatcher_says_so() -> None:
-    given_power = given(ORDER, proposed())
-    assert given_power.when(by_hand(POWER, reason="职责")).decided()[0].cc_district is None
-    assert given_power.when(by_hand(POWER, cc="110101", reason="职责")).decided()[0].cc_district == "110101"
+    for asked in (None, "110101"):
+        assert given(ORDER, proposed()).when(by_hand(POWER, cc=asked, reason="职责")).decided()[0].cc_district == asked
+
+
+def test_co_units_are_named_once_each_and_stay_in_the_next_round_and_the_lead_unit_is_none_of_them() -> None:
+    spec = given(ORDER, PROPOSED).when(replace(by_hand(), co_units=("bj-gas", "bj-power", "bj-gas")))
+    sent = DISPATCHED.model_copy(update={"by_hand": True, "co_units": ("bj-gas", "bj-power")})
+    spec.then(sent)
+    again = given(ORDER, PROPOSED, sent).when(Redispatch(at=AT, round=1, limits=LIMITS)).decided()[0]
+    assert again.co_units == ("bj-gas", "bj-power")
+    spec.when(replace(by_hand(), co_units=("bj-gas", TOWN.unit_id))).then_refused("LEAD_IS_NO_HELPER")
+
+
+def test_what_a_department_must_do_itself_is_not_passed_down_whatever_the_reason() -> None:
+    own = CANDIDATE.model_copy(update={"unit_id": POWER.unit_id, "department_only": True})
+    spec = given(ORDER, proposed(own, CANDIDATE)).when(by_hand(reason="属地"))
+    spec.then_refused("NOT_FOR_THE_GRASS_ROOTS")
+    for unit in (POWER, replace(POWER, unit_type=UnitType.MUNICIPAL_DEPT), replace(TOWN, unit_type=UnitType.DISTRICT)):
+        assert spec.when(by_hand(unit, reason="职责")).decided()[0].lead_unit == unit.unit_id
 
 
 def test_an_order_has_one_lead_unit_and_is_not_dispatched_twice() -> None:
@@ -244,9 +253,9 @@ def test_a_stopped_clock_does_not_expire_and_an_expired_one_does_not_stop() -> N
 
 
 def test_results_of_an_earlier_round_do_not_stop_the_clock_of_the_present_one() -> None:
-    history = (PROPOSED, DISPATCHED, EXPIRED, dispatched(2))
-    given(ORDER, *history).when(StopClock(at=AT, round=1)).then()
-    given(ORDER, *history).when(StopClock(at=AT, round=2)).then(HandlingCompleted(round=2))
+    spec = given(ORDER, PROPOSED, DISPATCHED, EXPIRED, dispatched(2))
+    spec.when(StopClock(at=AT, round=1)).then()
+    spec.when(StopClock(at=AT, round=2)).then(HandlingCompleted(round=2))
 
 
 def test_rework_goes_to_the_same_unit_one_round_further_with_fresh_clocks() -> None:
@@ -259,13 +268,8 @@ def test_rework_goes_to_the_same_unit_one_round_further_with_fresh_clocks() -> N
 def test_rework_keeps_the_tier_and_the_district_that_a_dispatcher_chose() -> None:
     chosen = given(ORDER, proposed()).when(by_hand(POWER, Urgency.COMPLEX, "110101", "职责")).decided()[0]
     again = given(ORDER, proposed(), chosen).when(Redispatch(at=AT, round=1, limits=LIMITS)).decided()[0]
-    assert (again.lead_unit, again.tier, again.cc_district, again.round) == (
-        "bj-power",
-        Urgency.COMPLEX,
-        "110101",
-        2,
-    )
-    assert again.due_at == AT + timedelta(days=15)
+    assert (again.lead_unit, again.tier, again.cc_district) == ("bj-power", Urgency.COMPLEX, "110101")
+    assert (again.round, again.due_at) == (2, AT + timedelta(days=15))
 
 
 @pytest.mark.parametrize("round_", [0, 2])

@@ -5,16 +5,20 @@ Rows 13, 16, 17 and 19 of the state machine (domain specification, section 4; Re
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
 
+from services.routing_service.limits import Limit
 from services.routing_service.order import ORDER, NoteLimitExpired, StopClock
 from services.routing_service.postponing import (
     AskExtension,
     CloseLedger,
+    CorrectDueTime,
     DenyExtension,
     GrantExtension,
+    NoteAnswerOverdue,
     NoteReviewOverdue,
     PutOnLedger,
     ReviewLedger,
@@ -22,6 +26,8 @@ from services.routing_service.postponing import (
 from shared.contracts.codes import CaseState, Urgency
 from shared.contracts.envelope import Actor, Payload
 from shared.contracts.routing import (
+    DueTimeCorrected,
+    ExtensionAnswerOverdue,
     ExtensionDenied,
     ExtensionGranted,
     ExtensionRequested,
@@ -200,6 +206,97 @@ def test_a_review_sets_the_day_of_the_next_one() -> None:
     signed(ASKED, OPENED, reviewed).when(NoteReviewOverdue(at=following)).then(overdue)
 
 
+def test_a_request_that_nobody_answers_is_noted_exactly_when_its_time_is_over() -> None:
+    overdue = ExtensionAnswerOverdue(unit_id=TOWN.unit_id, answer_due_at=AT + DAY, round=1)
+    signed(REQUESTED).when(NoteAnswerOverdue(at=AT + DAY - MOMENT)).then()
+    spec = signed(REQUESTED).when(NoteAnswerOverdue(at=AT + DAY))
+    spec.then(overdue)
+    assert spec.state_after().due_at == DUE
+    signed(REQUESTED, overdue).when(grant()).then(GRANTED)
+
+
+def test_an_answer_is_due_within_a_working_day() -> None:
+    friday = datetime.fromisoformat("2026-11-27T16:00+08:00")
+    assert signed().when(ask(at=friday)).decided()[0].answer_due_at == friday + 3 * DAY
+
+
+DENIED = ExtensionDenied(unit_id=TOWN.unit_id, reason="理由不足", round=1)
+OFF = LedgerClosed(reason="已具备条件", due_at=AT + 20 * DAY, round=1)
+UNTIMED = REQUESTED.model_copy(update={"answer_due_at": None})
+DONE, ENDS = HandlingCompleted(round=1), OrderEnded(outcome=CaseState.CLOSED)
+
+
+@pytest.mark.parametrize(
+    "after", [(GRANTED,), (DENIED,), (EXPIRED,), (DONE,), (ENDS,), (ASKED, OPENED), (ASKED, OPENED, OFF)]
+)
+def test_no_answer_is_missed_where_none_is_due(after: tuple[Payload, ...]) -> None:
+    for history in ((REQUESTED, *after), (), (UNTIMED,)):
+        signed(*history).when(NoteAnswerOverdue(at=AT + 9 * DAY)).then()
+
+
+# ---- working days that become official ----
+
+EVE = datetime.fromisoformat("2026-09-30T09:00+08:00")
+WEEKDAYS, OFFICIAL = EVE + 7 * DAY, EVE + 13 * DAY
+"""Five days on, as the weekdays have it, and as the notice has it: 8, 9, 10 (a Saturday), 12 and 13 October."""
+OWN = replace(LIMITS, categories={"劳动": Limit("P5D", "WORKING", "Shandong")})
+KNOWN = OWN.due(Urgency.GENERAL, EVE, "劳动").derivation
+GUESSED = dispatched(at=EVE).model_copy(
+    update={"due_at": WEEKDAYS, "due_derivation": KNOWN.model_copy(update={"provisional": True})}
+)
+CORRECT = CorrectDueTime(at=EVE + DAY, limits=OWN)
+CORRECTED = DueTimeCorrected(due_at=OFFICIAL, previous_due_at=WEEKDAYS, due_derivation=KNOWN, round=1)
+
+
+def guessed(*after: Payload) -> Spec:
+    return given(ORDER, PROPOSED, GUESSED, *after)
+
+
+@pytest.mark.parametrize("before", [(), (SIGNED,)])
+def test_a_provisional_due_time_is_corrected_once_the_working_days_are_known(before: tuple[Payload, ...]) -> None:
+    spec = guessed(*before).when(CORRECT)
+    spec.then(CORRECTED)
+    assert (spec.state_after().due_at, spec.state_after().provisional) == (OFFICIAL, False)
+    guessed(*before, CORRECTED).when(CORRECT).then()
+    guessed(*before, CORRECTED).when(NoteLimitExpired(at=OFFICIAL - MOMENT)).then()
+    guessed(*before, CORRECTED).when(NoteLimitExpired(at=OFFICIAL)).then(
+        EXPIRED.model_copy(update={"due_at": OFFICIAL})
+    )
+
+
+def test_a_due_time_that_is_official_or_still_cannot_be_stays() -> None:
+    given(ORDER, PROPOSED, DISPATCHED).when(CORRECT).then()
+    far = datetime.fromisoformat("2099-01-05T09:00+08:00")
+    due = OWN.due(Urgency.GENERAL, far, "劳动")
+    ahead = dispatched(at=far).model_copy(update={"due_at": due.handle, "due_derivation": due.derivation})
+    assert due.derivation.provisional
+    given(ORDER, PROPOSED, ahead).when(CORRECT).then()
+
+
+@pytest.mark.parametrize("stopped", [(DONE,), (EXPIRED,), (SIGNED, ASKED, OPENED), (ENDS,)])
+def test_a_clock_that_does_not_run_is_not_corrected(stopped: tuple[Payload, ...]) -> None:
+    guessed(*stopped).when(CORRECT).then()
+    given(ORDER).when(CORRECT).then()
+    given(ORDER, PROPOSED).when(CORRECT).then()
+
+
+@pytest.mark.parametrize("more", [DAY, 3 * DAY])
+def test_what_an_extension_has_added_stays_added(more: timedelta) -> None:
+    longer = GRANTED.model_copy(update={"due_at": WEEKDAYS + more, "previous_due_at": WEEKDAYS})
+    corrected = CORRECTED.model_copy(update={"due_at": OFFICIAL + more, "previous_due_at": WEEKDAYS + more})
+    guessed(SIGNED, REQUESTED, longer).when(CORRECT).then(corrected)
+
+
+def test_an_extension_that_was_asked_for_before_a_correction_makes_no_due_time_earlier() -> None:
+    asked = REQUESTED.model_copy(update={"until": WEEKDAYS + DAY})
+    assert guessed(SIGNED, asked, CORRECTED).when(grant()).state_after().due_at >= OFFICIAL
+
+
+def test_the_next_round_is_as_provisional_as_its_own_due_time() -> None:
+    second = dispatched(2, at=EVE + 20 * DAY)
+    guessed(EXPIRED, second).when(CORRECT).then()
+
+
 HISTORIES: dict[str, tuple[Payload, ...]] = {
     "unknown": (),
     "proposed": (PROPOSED,),
@@ -221,20 +318,24 @@ COMMANDS: dict[str, Command] = {
     "review": look(REVIEW + DAY),
     "close": CloseLedger(at=REVIEW, actor=OFFICER, reason="x"),
     "overdue": NoteReviewOverdue(at=REVIEW),
+    "unanswered": NoteAnswerOverdue(at=REVIEW),
+    "correct": CORRECT,
     "results": StopClock(at=AT, round=1),
 }
 NEVER = dict.fromkeys(COMMANDS, ILLEGAL) | {"ask as another": NOT_YOURS, "overdue": NOTHING, "results": NOTHING}
-NEVER |= {"agree to ledger": "LEDGER_NOT_REQUESTED"}
+NEVER |= {"agree to ledger": "LEDGER_NOT_REQUESTED", "unanswered": NOTHING, "correct": NOTHING}
 UNSENT = NEVER | {"ask": NOT_YOURS, "ask for ledger": ILLEGAL, "agree to ledger": ILLEGAL}
 RUNS = NEVER | {"results": "HandlingCompleted"}
 EXPECTED = dict.fromkeys(HISTORIES, NEVER) | {
-    "unknown": dict.fromkeys(COMMANDS, NOT_YOURS) | {"overdue": NOTHING, "results": NOTHING},
+    "unknown": dict.fromkeys(COMMANDS, NOT_YOURS)
+    | dict.fromkeys(("overdue", "results", "unanswered", "correct"), NOTHING),
     "proposed": UNSENT,
     "dispatched": RUNS,
     "signed": RUNS | {"ask": "ExtensionRequested", "ask for ledger": "LedgerRequested"},
     "asked": RUNS
     | {"ask": "EXTENSION_PENDING", "grant": "ExtensionGranted", "deny": "ExtensionDenied"}
-    | {"ask for ledger": "LedgerRequested", "agree to ledger": "LedgerOpened"},
+    | {"ask for ledger": "LedgerRequested", "agree to ledger": "LedgerOpened"}
+    | {"unanswered": "ExtensionAnswerOverdue"},
     "on the ledger": RUNS | {"review": "LedgerReviewed", "close": "LedgerClosed", "overdue": "LedgerReviewOverdue"},
 }
 

@@ -5,7 +5,8 @@ rule fits (Regulation Art 11, 12, 17). The city is the real sample; rules are sm
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,7 +14,15 @@ import pytest
 from services.routing_service.founding import DATA
 from services.routing_service.jurisdiction import Gazetteer, Unit
 from services.routing_service.limits import shipped_limits
-from services.routing_service.proposal import DISTRICT_RULE, Directory, Matter, copied_district, propose
+from services.routing_service.matter import Matter
+from services.routing_service.proposal import (
+    DISTRICT_RULE,
+    Directory,
+    Learned,
+    calibrated,
+    copied_district,
+    propose,
+)
 from shared.contracts.codes import UnitType, Urgency
 from shared.contracts.duties import Candidate, Rule
 from tests.unit.test_jurisdiction import CITY
@@ -22,6 +31,7 @@ LIMITS = shipped_limits()
 COMMUNITY = Unit("110105026001", "望京西园社区", "", UnitType.COMMUNITY, "110105026")
 SHIPPED = [Rule(**rule) for rule in tomllib.loads((DATA / "catalogue.toml").read_text(encoding="utf-8"))["rules"]]
 WANGJING, CHAOYANG = "110105026", "110105"
+BUILDING = "城乡建设"
 
 
 def rule(id_: str, duty: str, *keywords: str, **more: Any) -> Rule:
@@ -38,10 +48,10 @@ def directory(*rules: Rule, extra: Sequence[Unit] = ()) -> Directory:
 
 
 def proposals(content: str, *rules: Rule, title: str = "", **more: Any) -> list[Candidate]:
-    extra = more.pop("extra", ())
+    extra, learned = more.pop("extra", ()), more.pop("learned", None)
     facts: dict[str, Any] = {"category_path": (), "urgency": None, "district": None, "township": None, "address": None}
     matter = Matter(title=title, content=content, **(facts | more))
-    return propose(matter, directory(*rules, extra=extra))
+    return propose(matter, directory(*rules, extra=extra), learned)
 
 
 def only(candidates: list[Candidate]) -> Candidate:
@@ -179,6 +189,131 @@ def test_the_urgency_of_the_appeal_goes_before_the_tier_of_the_rule(content: str
 def test_only_orders_of_streets_and_towns_are_copied() -> None:
     assert copied_district(CITY[WANGJING]) == CHAOYANG
     assert {copied_district(unit) for unit in CITY.values() if unit.unit_type is not UnitType.STREET_TOWN} == {None}
+
+
+@pytest.mark.parametrize("department_only", [False, True])
+def test_a_candidate_says_whether_a_department_must_do_it_itself(department_only: bool) -> None:
+    one = rule("r", "bj-housing", "漏雨", department_only=department_only)
+    assert only(proposals("漏雨", one)).department_only is department_only
+
+
+# ---- what a model has learned ----
+
+
+def told(shares: Mapping[str, str], words: Mapping[str, Sequence[str]] | None = None) -> Learned:
+    """How likely the model finds each label, and what decided."""
+    return Learned("clf-1", {label: Decimal(share) for label, share in shares.items()}, words or {})
+
+
+def test_a_category_that_the_model_tells_counts_as_far_as_it_is_likely() -> None:
+    """1 point for the word, 3 times 0.5 for the category: 2.5 of 3.5."""
+    assert only(proposals("垃圾", RUBBISH, township=WANGJING, learned=told({BUILDING: "0.5"}))).confidence == "0.71"
+    both = RUBBISH.model_copy(update={"categories": ("城乡建设", "环境保护")})
+    assert (
+        only(proposals("垃圾", both, township=WANGJING, learned=told({BUILDING: "0.5", "环境保护": "0.5"}))).confidence
+        == "0.80"
+    )
+    assert only(proposals("垃圾", RUBBISH, township=WANGJING, learned=told({"教育文体": "0.9"}))).confidence == "0.50"
+
+
+def test_where_the_appeal_has_a_category_of_its_own_the_models_does_not_count() -> None:
+    own: dict[str, Any] = {"category_path": (BUILDING,), "township": WANGJING}
+    for learned in (None, told({BUILDING: "0.5"}), told({"教育文体": "1"})):
+        assert only(proposals("垃圾", RUBBISH, **own, learned=learned)).confidence == "0.80"
+    elsewhere = proposals(
+        "垃圾", RUBBISH, category_path=("教育文体",), township=WANGJING, learned=told({BUILDING: "1"})
+    )
+    assert only(elsewhere).rule_id == DISTRICT_RULE
+
+
+def test_a_duty_that_the_model_tells_makes_a_candidate_without_a_rule() -> None:
+    """4 points times the share: 2 of 3."""
+    candidate = only(proposals("怪声", LIGHT, learned=told({"bj-water": "0.5"}, {"bj-water": ("怪声", "声大")})))
+    assert (candidate.unit_id, candidate.confidence, candidate.rule_id) == ("bj-water", "0.67", None)
+    assert (candidate.tier, candidate.department_only) == (Urgency.GENERAL, False)
+    assert candidate.why == ("model clf-1: bj-water 0.50, by 怪声, 声大",)
+
+
+@pytest.mark.parametrize(("label", "unit_id", "cc"), [("TOWNSHIP", WANGJING, CHAOYANG), ("DISTRICT", CHAOYANG, None)])
+def test_a_duty_of_the_place_that_the_model_tells_needs_a_place(label: str, unit_id: str, cc: str | None) -> None:
+    candidate = only(proposals("怪声", learned=told({label: "0.5"}), township=WANGJING))
+    assert (candidate.unit_id, candidate.cc_district) == (unit_id, cc)
+    assert candidate.why[-1] == f"place: {CITY[unit_id].name} (given)"
+    assert proposals("怪声", learned=told({label: "0.5"})) == []
+
+
+@pytest.mark.parametrize(("share", "confidence"), [("0.5", "0.75"), ("1", "0.83")])
+def test_what_the_model_says_of_a_rules_unit_comes_on_top_of_the_rule(share: str, confidence: str) -> None:
+    candidate = only(proposals("路灯", LIGHT, learned=told({"bj-power": share}, {"bj-power": ["路灯"]})))
+    assert (candidate.rule_id, candidate.confidence) == ("light", confidence)
+    model = f"model clf-1: bj-power {Decimal(share):.2f}, by 路灯"
+    assert candidate.why == ("rule light light (Reg. Art 11)", "words: 路灯", model)
+
+
+def test_rule_and_model_rank_their_units_together() -> None:
+    ranked = proposals("路灯", LIGHT, learned=told({"bj-water": "0.5", "bj-gas": "0.2"}))
+    assert [(one.unit_id, one.confidence) for one in ranked] == [
+        ("bj-water", "0.42"),
+        ("bj-power", "0.21"),
+        ("bj-gas", "0.17"),
+    ]
+
+
+def test_below_the_least_share_the_model_is_not_heard() -> None:
+    assert proposals("怪声", learned=told({"bj-water": "0.0499"})) == []
+    assert only(proposals("怪声", learned=told({"bj-water": "0.05"}))).confidence == "0.17"
+
+
+@pytest.mark.parametrize("label", [COMMUNITY.unit_id, "bj-dissolved", "城乡建设"])
+def test_a_label_that_is_no_duty_or_a_communitys_makes_no_candidate(label: str) -> None:
+    assert proposals("怪声", extra=[COMMUNITY], learned=told({label: "1"})) == []
+
+
+def test_a_reason_names_model_label_share_and_the_words_that_decided() -> None:
+    learned = told({BUILDING: "0.505"}, {BUILDING: ("垃圾", "圾桶")})
+    assert only(proposals("垃圾", RUBBISH, township=WANGJING, learned=learned)).why == (
+        "rule rubbish rubbish (Reg. Art 11)",
+        "words: 垃圾",
+        "model clf-1: 城乡建设 0.51, by 垃圾, 圾桶",
+        "place: 望京街道 (given)",
+    )
+    faint = only(proposals("垃圾", RUBBISH, township=WANGJING, learned=told({BUILDING: "0.0099"})))
+    assert [why for why in faint.why if why.startswith("model")] == []
+
+
+def test_what_did_not_count_is_no_reason() -> None:
+    candidate = only(
+        proposals("垃圾", RUBBISH, category_path=(BUILDING,), township=WANGJING, learned=told({BUILDING: "0.5"}))
+    )
+    assert [why for why in candidate.why if why.startswith("model")] == []
+
+
+@pytest.mark.parametrize("labels", [{BUILDING: "0.5", "TOWNSHIP": "0.3"}, {"TOWNSHIP": "0.5", WANGJING: "0.2"}])
+def test_everything_of_the_model_that_counted_is_a_reason(labels: dict[str, str]) -> None:
+    candidate = only(proposals("垃圾", RUBBISH, township=WANGJING, learned=told(labels)))
+    assert len([why for why in candidate.why if why.startswith("model")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "true"),
+    [("0", "0.1"), ("0.1", "0.1"), ("0.2", "0.1"), ("0.3", "0.2"), ("0.4", "0.3"), ("0.6", "0.5"), ("0.9", "0.7")],
+)
+def test_a_confidence_is_corrected_on_straight_lines_and_flat_beyond_the_ends(said: str, true: str) -> None:
+    pairs = [(Decimal(low), Decimal(high)) for low, high in (("0.2", "0.1"), ("0.4", "0.3"), ("0.8", "0.7"))]
+    assert calibrated(Decimal(said), pairs) == Decimal(true)
+
+
+def test_without_experience_a_confidence_stays_as_it_was_said() -> None:
+    assert calibrated(Decimal("0.37"), []) == Decimal("0.37")
+    one = [(Decimal("0.5"), Decimal("0.4"))]
+    assert [calibrated(Decimal(said), one) for said in ("0.1", "0.5", "0.9")] == [Decimal("0.4")] * 3
+    step = [(Decimal(0), Decimal(0)), (Decimal("0.5"), Decimal("0.2")), (Decimal("0.5"), Decimal("0.6"))]
+    assert calibrated(Decimal("0.7"), step) == Decimal("0.6")
+
+
+def test_candidates_carry_the_corrected_confidence() -> None:
+    learned = Learned("clf-1", calibration=[(Decimal(0), Decimal(0)), (Decimal(1), Decimal("0.5"))])
+    assert only(proposals("路灯", LIGHT, learned=learned)).confidence == "0.25"
 
 
 # ---- the shipped catalogue ----

@@ -1,0 +1,23 @@
+"""One service without its jobs, beside the running city or on its own: what commands on the record work with."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from services.city import SERVICES
+from services.up import a_database
+from shared.engine.runtime import Role, Running, Service, running_city
+from shared.engine.secrets import read_secrets
+from shared.engine.settings import Settings
+
+
+@asynccontextmanager
+async def beside(settings: Settings, service: Service) -> AsyncIterator[Running]:
+    """Until the block ends."""
+    secrets = read_secrets(settings.keys_dir, create=False)
+    async with (
+        a_database(settings) as url,
+        running_city(SERVICES, url, settings, secrets, roles={Role.API}) as city,
+    ):
+        yield city[service.name]
