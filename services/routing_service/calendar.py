@@ -6,6 +6,7 @@ alone and marked as provisional.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
@@ -21,20 +22,24 @@ class WorkingTime(NamedTuple):
     provisional: bool
 
 
-def after_working_days(start: datetime, days: int) -> WorkingTime:
-    """The same time of day on the `days`-th working day after that of `start`."""
-    moment, provisional, left = start, False, days
-    while left:
-        moment += timedelta(days=1)
-        works, known = _works(moment.date())
-        provisional |= not known
-        left -= works
-    return WorkingTime(moment, provisional)
+Works = Callable[[date], tuple[bool, bool]]
+"""Whether people work on a day, and whether that is official."""
 
 
-def _works(day: date) -> tuple[bool, bool]:
-    """Whether people work on a day, and whether that is official."""
+def official(day: date) -> tuple[bool, bool]:
+    """By the notice of its year; by the weekday where there is none yet."""
     try:
         return chinese_calendar.is_workday(day), True
     except NotImplementedError:
         return day.weekday() < 5, False
+
+
+def after_working_days(start: datetime, days: int, works: Works = official) -> WorkingTime:
+    """The same time of day on the `days`-th working day after that of `start`."""
+    moment, provisional, left = start, False, days
+    while left:
+        moment += timedelta(days=1)
+        at_work, known = works(moment.date())
+        provisional |= not known
+        left -= at_work
+    return WorkingTime(moment, provisional)

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from services.routing_service.calendar import VERSION, WorkingTime, after_working_days
+from services.routing_service.calendar import VERSION, WorkingTime, Works, after_working_days, official
 from shared.contracts.codes import Kind, Urgency
 from shared.contracts.routing import Derivation
 
@@ -69,11 +69,11 @@ class Limit:
     calendar: Literal["NATURAL", "WORKING"]
     source: str
 
-    def after(self, start: datetime) -> WorkingTime:
+    def after(self, start: datetime, works: Works) -> WorkingTime:
         """When it is over."""
         length = _DURATION.validate_python(self.handle)
         if self.calendar == "WORKING":
-            return after_working_days(start, length.days)
+            return after_working_days(start, length.days, works)
         return WorkingTime(start + length, provisional=False)
 
 
@@ -106,6 +106,7 @@ class Limits:
     source: str
     most_table_bytes: int
     most_model_bytes: int
+    works: Works = official
 
     def due(self, tier: Urgency, dispatched_at: datetime, category: str | None = None) -> Due:
         """From dispatch on, by the category's own limit where it has one, else by the tier's.
@@ -114,7 +115,7 @@ class Limits:
         """
         own = self.categories.get(category or "") if tier is not Urgency.EMERGENCY else None
         limit = own or Limit(self.handle[tier], "NATURAL", self.source)
-        handle = limit.after(dispatched_at)
+        handle = limit.after(dispatched_at, self.works)
         derivation = Derivation(
             tier=tier,
             limit=limit.handle,

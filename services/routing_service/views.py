@@ -125,6 +125,7 @@ class Orders(KeyedView):
         "state, due_at",
         "due_at, appeal_id",
         "registered_at",
+        "USING btree (appeal_id) WHERE provisional",
     )
 
     def key(self, event: Envelope) -> str | None:
