@@ -26,6 +26,8 @@ FIELDS = (0.8, 0.6, 1.0)
 """How much the title, the opening and the whole of the text count."""
 BITS, LONGEST, OPENING = 19, 2, 80
 """So many buckets (as a power of two), n-grams up to so many letters, the opening is so many letters."""
+DECISIVE = 4
+"""So many pairs of letters are named as reasons."""
 TABLES = 2
 """One for the first place, one for the likelihood."""
 _MIX = np.array([0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F], dtype=np.uint64)
@@ -60,19 +62,28 @@ class Classifier:
         fields = zip(parts, self.weights, self.tables, strict=True)
         return np.asarray(sum((weighed(part, weights) @ table for part, weights, table in fields), self.bias))
 
-    def decisive(self, title: str, text: str, category: str, most: int = 4) -> list[str]:
-        """The pairs of letters of a message that speak most for a category, the strongest first."""
-        worth = np.zeros(1 << BITS, np.float32)
-        names = len(self.categories)
-        column = list(self.categories).index(category)
-        for part, weights, table in zip(features([title], [text]), self.weights, self.tables, strict=True):
-            line = weighed(part, weights)
-            likelihood = table[line.indices, names:]
-            worth[line.indices] += line.data * (likelihood[:, column] - likelihood.mean(axis=1))
+    def explained(self, title: str, text: str, most: int) -> tuple[Floats, dict[str, list[str]]]:
+        """The probabilities of one message, and the pairs of letters that speak most for its likeliest categories."""
+        parts = features([title], [text])
+        (shares,) = likely(self.scores(parts), self.scale)
         said = plain(f"{title}\n{text}")
-        pairs = {said[at : at + 2]: worth[bucket] for at, bucket in enumerate(_buckets(_points(said))[1])}
-        best = sorted((pair for pair, value in pairs.items() if value > 0 and pair.isalnum()), key=lambda p: -pairs[p])
-        return best[:most]
+        pairs = {said[at : at + 2]: int(bucket) for at, bucket in enumerate(_buckets(_points(said))[1])}
+        pairs = {pair: bucket for pair, bucket in pairs.items() if pair.isalnum()}
+        return shares, {
+            self.categories[one]: self._decisive(parts, pairs, one) for one in shares.argsort()[::-1][:most]
+        }
+
+    def _decisive(self, parts: Sequence[csr_array], pairs: dict[str, int], column: int) -> list[str]:
+        """The strongest first."""
+        worth: dict[int, float] = {}
+        for part, weights, table in zip(parts, self.weights, self.tables, strict=True):
+            line = weighed(part, weights)
+            likelihood = table[line.indices, len(self.categories) :]
+            values = line.data * (likelihood[:, column] - likelihood.mean(axis=1))
+            for bucket, value in zip(line.indices.tolist(), values.tolist(), strict=True):
+                worth[bucket] = worth.get(bucket, 0.0) + value
+        found = {pair: worth.get(bucket, 0.0) for pair, bucket in pairs.items()}
+        return sorted((pair for pair, value in found.items() if value > 0), key=lambda pair: -found[pair])[:DECISIVE]
 
     def save(self, file: Path) -> None:
         """As a file of that name."""

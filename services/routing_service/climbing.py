@@ -57,7 +57,7 @@ COMMANDS = (Remind, NoteUrged, SuperviseByItself, EscalateByItself, HandOver)
 def decide(command: Command, order: Order) -> Sequence[Payload]:
     match command:
         case Remind():
-            done = order.round in order.reminded or not order.running
+            done = order.reminded or not order.running
             return [] if done else _reminded("CLOCK", order.urges, order)
         case NoteUrged():
             return _note_urged(command, order)
@@ -67,7 +67,11 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
             return _supervised("NOT_SIGNED", order) if waits and standing is CaseState.DISPATCHED else []
         case EscalateByItself():
             long_open = order.escalate_at and command.at >= order.escalate_at
-            return _escalated("LONG_OPEN", order) if long_open and order.state is not CaseState.ON_LEDGER else []
+            return (
+                _escalated("LONG_OPEN", order, order.round)
+                if long_open and order.state is not CaseState.ON_LEDGER
+                else []
+            )
         case HandOver():
             return _hand_over(command, order)
     raise TypeError(command)
@@ -75,7 +79,7 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
 
 def came_back(round_: int, order: Order, limits: Limits) -> Sequence[Payload]:
     """What follows when an order is dispatched for another round."""
-    return _escalated("ROUNDS", order) if round_ >= limits.ladder.escalate_rounds else []
+    return _escalated("ROUNDS", order, round_) if round_ >= limits.ladder.escalate_rounds else []
 
 
 def _note_urged(command: NoteUrged, order: Order) -> Sequence[Payload]:
@@ -100,14 +104,14 @@ def _supervised(ground: Ground, order: Order) -> list[Payload]:
     return [LadderStepTaken(step="SUPERVISION", ground=ground, unit_id=unit, round=order.round)]
 
 
-def _escalated(ground: Ground, order: Order) -> list[Payload]:
+def _escalated(ground: Ground, order: Order, round_: int) -> list[Payload]:
     """A street's goes to its district, any other to the municipal department."""
     dispatch = order.dispatch
     if order.escalated or order.state in ENDED or dispatch is None:
         return []
     level: Literal["DISTRICT", "MUNICIPAL"] = "DISTRICT" if dispatch.unit_type is UnitType.STREET_TOWN else "MUNICIPAL"
     unit = dispatch.lead_unit
-    return [LadderStepTaken(step="ESCALATION", ground=ground, level=level, unit_id=unit, round=order.round)]
+    return [LadderStepTaken(step="ESCALATION", ground=ground, level=level, unit_id=unit, round=round_)]
 
 
 def _hand_over(command: HandOver, order: Order) -> Sequence[Payload]:

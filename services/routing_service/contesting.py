@@ -178,4 +178,6 @@ def _sent(order: Order, unit: Unit, reason: str, command: CloseConsultation | Up
     event = dispatched(
         order.proposal, unit, tier or Urgency.GENERAL, round_, command.at, command.limits, candidate=candidate
     )
-    return event.model_copy(update={"by_hand": True, "reason": reason})
+    first = order.dispatch is None  # what is open for long goes up, counted from the first dispatch
+    said = {"by_hand": True, "reason": reason, "escalate_at": event.escalate_at if first else None}
+    return event.model_copy(update=said)

@@ -50,11 +50,8 @@ class Desk(Directory):
         """What the classifier says of an appeal."""
         if self.classifier is None:
             return Learned()
-        title, text = matter.title, matter.content
-        (found,) = self.classifier.probabilities([title], [text])
+        found, words = self.classifier.explained(matter.title, matter.content, EXPLAINED)
         shares = {name: Decimal(f"{share:.4f}") for name, share in zip(self.classifier.categories, found, strict=True)}
-        likely = sorted(shares, key=lambda name: -shares[name])[:EXPLAINED]
-        words = {name: self.classifier.decisive(title, text, name) for name in likely}
         pairs = [(Decimal(said), Decimal(true)) for said, true in self.classifier.about.get("calibration", ())]
         return Learned(self.model_version, shares, words, pairs)
 

@@ -198,6 +198,9 @@ def shipped_limits() -> Limits:
 
 
 def _own_limit(table: dict[str, Any]) -> Limit:
+    whole_days = not _DURATION.validate_python(table["handle"]) % timedelta(days=1)
+    if table["calendar"] == "WORKING" and not whole_days:
+        raise ValueError(f"category {table['name']}: working time is counted in whole days")
     return Limit(table["handle"], table["calendar"], table["source"])
 
 

@@ -118,7 +118,7 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
             return [LedgerReviewed(finding=command.finding, review_on=command.review_on, round=order.round)]
         case CloseLedger():
             _on_ledger("ledger close", order)
-            return [LedgerClosed(reason=command.reason, due_at=command.at + order.left, round=order.round)]
+            return [_off_ledger(command, order)]
         case NoteReviewOverdue():
             waits = order.state is CaseState.ON_LEDGER and order.review_on is not None
             if not waits or order.review_on is None or command.at < order.review_on:
@@ -176,7 +176,7 @@ def _grant(command: GrantExtension, order: Order) -> Sequence[Payload]:
     return [
         ExtensionGranted(
             unit_id=asked.unit_id,
-            due_at=asked.until,
+            due_at=max(asked.until, order.due_at),  # corrected meanwhile it may lie further ahead
             previous_due_at=order.due_at,
             round=order.round,
             policy=command.limits.version,
@@ -228,6 +228,19 @@ def _not_too_far(review_on: datetime, at: datetime, limits: Limits) -> None:
 def _on_ledger(name: str, order: Order) -> None:
     if order.state is not CaseState.ON_LEDGER:
         raise IllegalTransition(name, str(order.state))
+
+
+def _off_ledger(command: CloseLedger, order: Order) -> LedgerClosed:
+    """The unit is reminded when the same part of the rest is over as of the whole; what is open for long goes up."""
+    due_at, dispatch, remind_at = command.at + order.left, order.dispatch, None
+    if dispatch and dispatch.remind_at and not order.reminded:
+        started = dispatch.due_derivation.started_at
+        part = (dispatch.remind_at - started) / (dispatch.due_at - started)
+        remind_at = command.at + timedelta(seconds=int(order.left.total_seconds() * part))
+    escalate_at = None if order.escalated or order.escalate_at is None else max(order.escalate_at, due_at)
+    return LedgerClosed(
+        reason=command.reason, due_at=due_at, round=order.round, remind_at=remind_at, escalate_at=escalate_at
+    )
 
 
 def _led_by(unit_id: str | None, name: str, order: Order) -> OrderDispatched:

@@ -59,7 +59,7 @@ class Reading:
     points: Decimal
     rule: Rule | None = None
     words: tuple[str, ...] = ()
-    label: str | None = None
+    labels: tuple[str, ...] = ()
     why_not: str = ""
 
 
@@ -91,7 +91,7 @@ def readings(matter: Matter, directory: Directory, ground: Ground, learned: Lear
     for label, share in learned.shares.items():
         unit = _duty(label, ground, directory)
         if unit is not None and share >= weights.least_share and unit.unit_type is not UnitType.COMMUNITY:
-            yield Reading(unit, weights.model_points * share, label=label)
+            yield Reading(unit, weights.model_points * share, labels=(label,))
 
 
 def _read_rule(rule: Rule, matter: Matter, ground: Ground, directory: Directory, learned: Learned) -> Reading | None:
@@ -139,12 +139,14 @@ def _duty(duty: str, ground: Ground, directory: Directory) -> Unit | None:
 def _best(found: Sequence[Reading], learned: Learned, directory: Directory) -> list[Reading]:
     """One reading a unit: its best rule, and what the model says of the unit on top."""
     best: dict[str, Reading] = {}
-    for one in sorted(found, key=lambda r: (r.rule is None, -r.points, r.rule.id if r.rule else r.label or "")):
+    for one in sorted(found, key=lambda r: (r.rule is None, -r.points, r.rule.id if r.rule else r.labels[0])):
         assert one.unit is not None
         before = best.setdefault(one.unit.unit_id, one)
         if before is not one and one.rule is None:
-            best[one.unit.unit_id] = replace(before, points=before.points + one.points, label=one.label)
-    return sorted(best.values(), key=lambda r: (-r.points, r.rule.id if r.rule else r.label or ""))
+            best[one.unit.unit_id] = replace(
+                before, points=before.points + one.points, labels=before.labels + one.labels
+            )
+    return sorted(best.values(), key=lambda r: (-r.points, r.rule.id if r.rule else r.labels[0]))
 
 
 def _candidate(reading: Reading, total: Decimal, matter: Matter, ground: Ground, learned: Learned) -> Candidate:
@@ -156,7 +158,7 @@ def _candidate(reading: Reading, total: Decimal, matter: Matter, ground: Ground,
         name=unit.name,
         unit_type=unit.unit_type,
         confidence=str(confidence),
-        why=tuple(_why(reading, ground, learned)),
+        why=tuple(_why(reading, matter, ground, learned)),
         rule_id=rule.id if rule else None,
         department_only=rule.department_only if rule else False,
         tier=matter.urgency or (rule.tier if rule else Urgency.GENERAL),
@@ -164,13 +166,13 @@ def _candidate(reading: Reading, total: Decimal, matter: Matter, ground: Ground,
     )
 
 
-def _why(reading: Reading, ground: Ground, learned: Learned) -> Iterator[str]:
+def _why(reading: Reading, matter: Matter, ground: Ground, learned: Learned) -> Iterator[str]:
     rule, unit = reading.rule, reading.unit
     if rule is not None:
         yield f"rule {rule.id} {rule.name} ({rule.basis})"
         yield f"words: {', '.join(reading.words)}"
-    said = [reading.label] if reading.label else list(rule.categories) if rule else []
-    for label in said:
+    by_category = rule.categories if rule and not matter.category_path else ()
+    for label in (*by_category, *reading.labels):
         if (share := learned.shares.get(label, Decimal(0))) >= _HUNDREDTH:
             words = learned.words.get(label, ())
             decided = f", by {', '.join(words)}" if words else ""

@@ -61,6 +61,7 @@ from shared.contracts.routing import (
     OrderSigned,
     SignOverdue,
     WhistleBlown,
+    WhistleClosed,
 )
 from shared.engine.deadlines import Deadline, Deadlines, Due, Met
 from shared.engine.decider import Command
@@ -164,9 +165,13 @@ def _asked(event: ExtensionRequested, _: datetime) -> Sequence[Deadline | Met]:
     return [Deadline("extension", event.answer_due_at)] if event.answer_due_at else []
 
 
+def _on_the_ledger(event: LedgerOpened, _: datetime) -> Sequence[Deadline | Met]:
+    return [*map(Met, ("handle", *_WHILE_IT_RUNS)), Deadline("ledger", event.review_on)]
+
+
 def _off_the_ledger(event: LedgerClosed, _: datetime) -> Sequence[Deadline | Met]:
-    """What would have gone up meanwhile does so when the rest of its time is over."""
-    return [Met("ledger"), Deadline("handle", event.due_at), Deadline("escalate", event.due_at)]
+    again = {"remind": event.remind_at, "escalate": event.escalate_at}
+    return [Met("ledger"), Deadline("handle", event.due_at), *(Deadline(name, at) for name, at in again.items() if at)]
 
 
 def _met(*names: str) -> Callable[[Any, datetime], Sequence[Deadline | Met]]:
@@ -194,13 +199,17 @@ DEADLINES = Deadlines(
         ExtensionDenied: _met("extension"),
         ExtensionAnswerOverdue: _met("extension"),
         DueTimeCorrected: lambda event, _: [Deadline("handle", event.due_at)],
-        WhistleBlown: lambda event, _: [Deadline("report-in", event.report_due_at)],
+        WhistleBlown: lambda event, _: [Deadline(f"report-in:{event.number}", event.report_due_at)],
+        WhistleClosed: lambda event, _: [Met(f"report-in:{event.number}")],
         ConsultationOpened: _met("dispatch"),
         ExtensionGranted: lambda event, _: [Met("extension"), Deadline("handle", event.due_at)],
-        LedgerOpened: lambda event, _: [Met("handle"), Met("extension"), Deadline("ledger", event.review_on)],
+        LedgerOpened: lambda event, _: [
+            *_met("handle", *_WHILE_IT_RUNS)(event, _),
+            Deadline("ledger", event.review_on),
+        ],
         LedgerReviewed: lambda event, _: [Deadline("ledger", event.review_on)],
         LedgerClosed: _off_the_ledger,
-        OrderEnded: _met("dispatch", "sign", "handle", "ledger", "escalate", "report-in", *_WHILE_IT_RUNS),
+        OrderEnded: _met("dispatch", "sign", "handle", "ledger", "escalate", *_WHILE_IT_RUNS),
     },
     commands={
         "dispatch": _when_due(lambda due: DispatchAsProposed(at=due.now, actor=ROUTING, limits=shipped_limits())),

@@ -63,6 +63,10 @@ def _of_one(number: int, rule: Rule, units: Mapping[str, Unit]) -> Iterator[Find
             yield Finding(
                 number, f"keywords/{place}", "VERY_SHORT", "one letter matches nearly everything", wrong=False
             )
+    for place, word in enumerate(rule.unless):
+        if plain(word) != word.lower():
+            message = "appeals are read in simplified script; written so the word never keeps one out"
+            yield Finding(number, f"unless/{place}", "NEVER_MATCHES", message)
 
 
 def _of_all(rules: Sequence[Rule]) -> Iterator[Finding]:
@@ -92,11 +96,16 @@ def difference(before: Sequence[Rule], after: Sequence[Rule]) -> dict[str, Any]:
 
 def _changes(before: Rule, after: Rule) -> dict[str, Any]:
     old, new = before.model_dump(mode="json"), after.model_dump(mode="json")
-    return {name: _change(old[name], new[name]) for name in old if old[name] != new[name]}
+    differ = [name for name in old if _unordered(old[name]) != _unordered(new[name])]
+    return {name: _change(old[name], new[name]) for name in differ}
+
+
+def _unordered(value: Any) -> Any:
+    return sorted(value) if isinstance(value, list) else value
 
 
 def _change(before: Any, after: Any) -> dict[str, Any]:
-    if not isinstance(before, list | tuple):
+    if not isinstance(before, list):
         return {"before": before, "after": after}
     return {
         "added": [one for one in after if one not in before],

@@ -61,7 +61,7 @@ class Order:
     """`running` means that the handling clock of this round has not stopped; `due_at` is when it runs out.
 
     `objected` holds (unit, round) of every objection; `left` is the handling time that rests while on the ledger.
-    `reminded` holds the rounds in which the clock has done so; `unsigned` is this round's signing limit passing.
+    `reminded`: by the clock, since the last dispatch. `unsigned` is this round's signing limit passing.
     """
 
     state: CaseState | None = None
@@ -81,7 +81,7 @@ class Order:
     left: timedelta = timedelta()
     provisional: bool = False
     urges: int = 0
-    reminded: frozenset[int] = frozenset()
+    reminded: bool = False
     supervised: bool = False
     escalated: bool = False
     escalate_at: datetime | None = None
@@ -132,6 +132,7 @@ def _dispatched(order: Order, event: OrderDispatched) -> Order:
         due_at=event.due_at,
         running=True,
         unsigned=None,
+        reminded=False,
         objection=None,
         extension=None,
         ledger_asked=None,
@@ -169,7 +170,7 @@ def _along_the_way(order: Order, event: Payload) -> Order:
 def _on_the_ladder(order: Order, event: Payload) -> Order:
     match event:
         case OrderReminded(ground="CLOCK"):
-            return replace(order, reminded=order.reminded | {event.round})
+            return replace(order, reminded=True)
         case OrderReminded():
             return replace(order, urges=event.urges)
         case SupervisionOpened() | LadderStepTaken(step="SUPERVISION"):

@@ -70,10 +70,15 @@ class DryRun:
 
     def report(self) -> dict[str, Any]:
         """Counts, then the units that win or lose appeals, then the first appeals that go elsewhere."""
-        names = self.draft.gazetteer.units
+        names = {id_: unit.name for id_, unit in self.draft.gazetteer.units.items()}
         units = sorted(self.lost.keys() | self.gained.keys(), key=lambda id_: (-self.lost[id_] - self.gained[id_], id_))
         by_unit = [
-            {"unit_id": id_, "name": names[id_].name, "gains": self.gained[id_], "loses": self.lost[id_]}
+            {
+                "unit_id": id_,
+                "name": names.get(id_),
+                "gains": self.gained[id_],
+                "loses": self.lost[id_],
+            }
             for id_ in units
         ]
         keys = ("changed", "with_outcome", "right_now", "right_draft", "automatic_now", "automatic_draft")

@@ -306,11 +306,13 @@ class LedgerReviewed(_Routing):
 
 
 class LedgerClosed(_Routing):
-    """Off the ledger: the rest of the handling time runs from here."""
+    """Off the ledger: the rest of the handling time runs from here, and with it the unit's reminder and the ladder."""
 
     reason: Personal
     due_at: Instant
     round: int
+    remind_at: Instant | None = None
+    escalate_at: Instant | None = None
 
 
 class LedgerReviewOverdue(_Routing):

@@ -71,7 +71,10 @@ class Due:
 
 @dataclass(frozen=True)
 class Deadlines:
-    """`changes` says which deadlines an event (and its time) sets or meets, `commands` what to do when one passes."""
+    """`changes` says which deadlines an event (and its time) sets or meets, `commands` what to do when one passes.
+
+    A name may go on after a colon where a subject has several of a kind; `commands` has the part before it.
+    """
 
     changes: Mapping[type[Payload], Callable[[Any, datetime], Sequence[Deadline | Met]]]
     commands: Mapping[str, Callable[[Due], Intention[Any]]]
@@ -133,7 +136,7 @@ class Sweeper:
                 return 0
             within = self._executor.within(connection)
             due = [Due(row["name"], row["subject"], row["due_at"], now) for row in rows]
-            intentions = [self._commands[one.name](one) for one in due]
+            intentions = [self._commands[one.name.partition(":")[0]](one) for one in due]
             await within.load(intentions)
             for intention in intentions:
                 try:

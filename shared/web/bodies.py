@@ -22,7 +22,7 @@ M = TypeVar("M", bound=BaseModel)
 DEEPEST = 32
 LARGEST_INTEGER = 2**53
 _MEDIA_TYPE = re.compile(r"^application/json\s*(;\s*charset=\"?utf-8\"?\s*)?$", re.IGNORECASE)
-_BAD_TEXT = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+NO_TEXT = re.compile("[\x00\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
 
 
 async def read_body(request: Request, limit: int) -> bytes:
@@ -121,7 +121,7 @@ def _refuse_bad_values(value: Any, where: tuple[str | int, ...]) -> None:
         case _BadNumber():
             raise _pointed_at(where, str(value))
         case str():
-            if _BAD_TEXT.search(value):
+            if NO_TEXT.search(value):
                 raise _pointed_at(where, "contains a character that is not text (NUL, surrogate or non-character)")
         case dict():
             for name, inner in value.items():

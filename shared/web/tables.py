@@ -7,27 +7,41 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import IO, Any
+from xml.etree.ElementTree import ParseError
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from shared.web.bodies import NO_TEXT
 from shared.web.problems import Problem
 
 CSV = "text/csv"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 TABLES = (CSV, XLSX)
 _ENDINGS = {CSV: "csv", XLSX: "xlsx"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+_UNSEEN = re.compile("[\x01-\x08\x0b-\x1f]")
+_LOOKS_ESCAPED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+_ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 MOST_ROWS, LONGEST_CELL = 50_000, 32_000
+UNREADABLE = (
+    *(UnicodeDecodeError, csv.Error, ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error, ParseError),
+    *(IndexError, AttributeError, NotImplementedError, UserWarning),
+)
+"""What a file that is no table makes its readers raise."""
 
 
 def asks_for_table(request: Request) -> str | None:
     """The media type of the table that is wanted; None for JSON. The first of `Accept` that we have counts."""
     for wanted in request.headers.get("accept", "").lower().split(","):
         media_type = wanted.partition(";")[0].strip()
+        if re.search(r";\s*q=0(\.0*)?\s*$", wanted):
+            continue
         if media_type in TABLES:
             return media_type
         if media_type in {"application/json", "*/*"}:
@@ -49,16 +63,19 @@ def read_table(file: IO[bytes], media_type: str, columns: Sequence[str], needed:
     file.seek(0)
     try:
         records = _read_csv(file) if media_type == CSV else _read_xlsx(file)
-    except (UnicodeDecodeError, csv.Error, ValueError, KeyError, OSError, zipfile.BadZipFile):
+    except UNREADABLE:
         raise _wrong("the file cannot be read; send CSV in UTF-8, or XLSX") from None
     header, *rows = records or [[]]
+    if len(set(filter(None, header))) < len(list(filter(None, header))):
+        raise _wrong("a column is named twice")
     if unknown := set(filter(None, header)) - set(columns):
         raise _wrong(f"{len(unknown)} unknown columns; known are {', '.join(columns)}")
     if missing := [name for name in needed if name not in header]:
         raise _wrong(f"the file has no column {', '.join(missing)}")
     if any(len(row) > len(header) for row in rows):
         raise _wrong("a row has more cells than the first row has names")
-    return [dict.fromkeys(columns, "") | dict(zip(header, row, strict=False)) for row in rows if any(row)]
+    named = [dict.fromkeys(columns, "") | dict(zip(header, row, strict=False)) for row in rows if any(row)]
+    return [{name: cell for name, cell in row.items() if name} for row in named]
 
 
 def _wrong(message: str) -> Problem:
@@ -79,7 +96,7 @@ def _xlsx(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
     book = Workbook(write_only=True)
     sheet = book.create_sheet("jiesu")
     for row in (columns, *rows):
-        sheet.append(row)
+        sheet.append([_escaped(cell) for cell in row])
     file = io.BytesIO()
     book.save(file)
     return file.getvalue()
@@ -103,7 +120,7 @@ def _read_xlsx(file: IO[bytes]) -> list[list[str]]:
         raise ValueError from error
     try:
         rows = book.worksheets[0].iter_rows(values_only=True)
-        return [[_plain("" if cell is None else str(cell)) for cell in _filled(row)] for row in _few(rows)]
+        return [[_plain("" if cell is None else _unescaped(str(cell))) for cell in _filled(row)] for row in _few(rows)]
     finally:
         book.close()
 
@@ -112,6 +129,8 @@ def _few(rows: Iterable[Any]) -> Iterable[Any]:
     for number, row in enumerate(rows):
         if number > MOST_ROWS or any(isinstance(cell, str) and len(cell) > LONGEST_CELL for cell in row):
             raise _wrong(f"at most {MOST_ROWS} rows, and {LONGEST_CELL} letters in a cell")
+        if any(isinstance(cell, str) and NO_TEXT.search(cell) for cell in row):
+            raise _wrong(f"line {number + 1} contains a character that is not text (NUL, surrogate or non-character)")
         yield row
 
 
@@ -121,10 +140,19 @@ def _filled(row: Sequence[Any]) -> Sequence[Any]:
     return row[:last]
 
 
+def _escaped(cell: str) -> str:
+    """What XML cannot hold, as workbooks write it (ECMA-376 part 1, 22.9.2.19)."""
+    return _UNSEEN.sub(lambda letter: f"_x{ord(letter.group()):04X}_", _LOOKS_ESCAPED.sub("_x005F_", cell))
+
+
+def _unescaped(cell: str) -> str:
+    return _ESCAPED.sub(lambda code: chr(int(code.group(1), 16)), cell)
+
+
 def _safe(cell: Any) -> str:
     text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
 
 
 def _plain(cell: str) -> str:
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(_FORMULA) else cell

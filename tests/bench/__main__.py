@@ -28,6 +28,7 @@ from shared.engine.clock import SystemClock
 from shared.engine.settings import Settings
 from shared.engine.telemetry import configure_logging
 from shared.web.identity import Tokens
+from tests.bench.dispatching import dispatch_rates
 from tests.bench.finding import APPEALS, finding_times
 from tests.bench.importing import import_rates
 from tests.bench.kafka import compare_over_kafka
@@ -164,6 +165,18 @@ async def bench_import() -> None:
     screen.print(table)
 
 
+async def bench_dispatch() -> None:
+    with home() as folder:
+        settings = Settings(home=folder)
+        async with database(settings) as url:
+            rates = await dispatch_rates(url, settings)
+    base = rates["proposals, rules alone"]
+    table = Table("dispatch, one process", "a second", "of proposals by rules alone")
+    for name, rate in rates.items():
+        table.add_row(name, f"{rate:,.0f}", f"{rate / base:.2f}×")
+    screen.print(table)
+
+
 async def bench_kafka() -> None:
     if (missing := what_is_missing()) is not None:
         screen.print(f"[dim]over Kafka: not measured, {missing}[/]\n")
@@ -189,6 +202,7 @@ if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(bench_log_and_rebuild())
         runner.run(bench_import())
+        runner.run(bench_dispatch())
         runner.run(bench_finding())
         runner.run(bench_kafka())
     bench_lives()

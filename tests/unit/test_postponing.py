@@ -178,7 +178,9 @@ def test_neither_the_one_who_asked_nor_a_colleague_agrees() -> None:
 def test_off_the_ledger_the_rest_of_the_time_runs_from_there() -> None:
     later = AT + 60 * DAY
     spec = signed(ASKED, OPENED).when(CloseLedger(at=later, actor=OFFICER, reason="已具备条件"))
-    closed = LedgerClosed(reason="已具备条件", due_at=later + 5 * DAY, round=1)
+    due = later + 5 * DAY
+    remind = later + 0.75 * 5 * DAY  # the same part of the rest as of the whole
+    closed = LedgerClosed(reason="已具备条件", due_at=due, round=1, remind_at=remind, escalate_at=due)
     spec.then(closed)
     order = spec.state_after()
     assert (order.state, order.running, order.due_at) == (CaseState.SIGNED, True, closed.due_at)
