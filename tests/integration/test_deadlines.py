@@ -100,7 +100,9 @@ async def test_limit_expiry_calls_back_without_any_answer_of_the_unit(new_city: 
         await settled(city)
         city.clock.advance(HANDLING_LIMIT)
         await city.until_state(case["appeal_id"], "CALLBACK_DUE")
-        page = await city.get("/feedback/v1/callbacks", "CALLBACK_OFFICER")
+        page = await city.until(
+            lambda: city.get("/feedback/v1/callbacks", "CALLBACK_OFFICER"), lambda reply: reply.body["items"]
+        )
         assert [item["appeal_id"] for item in page.body["items"]] == [case["appeal_id"]]
         said = {"contacted": False, "resolved": False, "satisfaction": "DISSATISFIED"}
         assert (await city.callback(case, **said)).body["state"] == "REWORK"

@@ -180,10 +180,12 @@ async def a_city(
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             connector = aiohttp.TCPConnector(limit=256)
             owners = {name: api.owners for name, api in APIS.items()}
-            async with (
-                delivering(running if jobs else {}, owners),
-                aiohttp.ClientSession(connector=connector) as http,
-            ):
-                yield City(f"http://127.0.0.1:{listener.getsockname()[1]}", running, clock, http)
-            serving.should_exit = True
-            await task
+            try:
+                async with (
+                    delivering(running if jobs else {}, owners),
+                    aiohttp.ClientSession(connector=connector) as http,
+                ):
+                    yield City(f"http://127.0.0.1:{listener.getsockname()[1]}", running, clock, http)
+            finally:  # or the loop goes on watching a socket that is closed, and later tests fail for it
+                serving.should_exit = True
+                await task
