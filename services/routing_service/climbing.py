@@ -122,4 +122,4 @@ def _hand_over(command: HandOver, order: Order) -> Sequence[Payload]:
         raise IllegalTransition("hand-over", str(order.state))
     if command.officer == order.officer:
         return []
-    return [OrderHandedOver(unit_id=dispatch.lead_unit, officer=command.officer, previous=order.officer)]
+    return [OrderHandedOver(unit_id=dispatch.lead_unit, officer=command.officer, previous_officer=order.officer)]

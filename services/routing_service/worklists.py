@@ -118,6 +118,13 @@ def order_of(row: RowMapping, now: datetime) -> dict[str, Any]:
     return order | counts | _countdown(row, now)
 
 
+def _shown(row: RowMapping, asking: Asking, now: datetime) -> dict[str, Any]:
+    """Which officer has it is told to the unit itself, and to whoever sees everything."""
+    order = order_of(row, now)
+    may = asking.principal.unit_id == row["lead_unit"] or asking.principal.reach(Scope.READ) is Reach.ALL
+    return order if may else order | {"officer": None}
+
+
 def _countdown(row: RowMapping, now: datetime) -> dict[str, Any]:
     """What must happen next and until when; `seconds_left` of the handling time, below 0 when it is over."""
     running, on_ledger = row["state"] in _RUNNING, row["state"] == str(CaseState.ON_LEDGER)
@@ -144,7 +151,7 @@ async def get_order(appeal_id: str, asking: CanRead) -> Response:
     """Who leads, until when, by which rule."""
     row = await one_order(asking, appeal_id)
     headers = {"ETag": etag(row["version"]), "Cache-Control": "no-store"}
-    return JSONResponse(order_of(row, asking.running.clock.now()), headers=headers)
+    return JSONResponse(_shown(row, asking, asking.running.clock.now()), headers=headers)
 
 
 @router.get("/v1/orders/{appeal_id}/proposals", summary="Who could be responsible, and why")
@@ -163,19 +170,31 @@ async def list_orders(
 ) -> Response:
     """Within the caller's reach. Orders that wait for a dispatcher have no due time and come last."""
     now = asking.running.clock.now()
-    conditions = [_in_reach(asking.principal), *window.changed(ORDERS.c.updated_at), *filters.conditions(now)]
+    conditions = [
+        _in_reach(asking.principal),
+        *_own_officers(filters, asking.principal),
+        *window.changed(ORDERS.c.updated_at),
+        *filters.conditions(now),
+    ]
     query = select(ORDERS).where(*conditions)
     keys = (func.coalesce(ORDERS.c.due_at, NEVER_DUE), ORDERS.c.appeal_id)
     if media_type := asks_for_table(request):
-        return await _whole(asking.running, query.order_by(*keys), media_type, now)
+        return await _whole(asking, query.order_by(*keys), media_type, now)
     rows, following = await page(asking.running, query, keys, window, f"orders:{asking.principal.sub}:{filters}")
-    return JSONResponse({"items": [order_of(row, now) for row in rows], "next_cursor": following})
+    return JSONResponse({"items": [_shown(row, asking, now) for row in rows], "next_cursor": following})
 
 
-async def _whole(running: Running, query: Any, media_type: str, now: datetime) -> Response:
-    async with running.reads.connect() as connection:
+def _own_officers(filters: Filters, principal: Principal) -> list[Any]:
+    """Who asks by officer is told of the orders of that unit only."""
+    if filters.officer is None or principal.reach(Scope.READ) is Reach.ALL:
+        return []
+    return [ORDERS.c.lead_unit == principal.unit_id]
+
+
+async def _whole(asking: Asking, query: Any, media_type: str, now: datetime) -> Response:
+    async with asking.running.reads.connect() as connection:
         rows = (await connection.execute(query.limit(MOST_ROWS))).mappings().all()
-    orders = (order_of(row, now) for row in rows)
+    orders = (_shown(row, asking, now) for row in rows)
     lines = [[order[name] for name in COLUMNS] for order in orders]
     return table_response(media_type, f"orders-{now:%Y%m%d-%H%M}", COLUMNS, lines)
 

@@ -49,7 +49,11 @@ Boundary = tuple[tuple[tuple[int, ...], ...], ...]
 
 
 class UnitEntry(BaseModel):
-    """An organisation as it will be."""
+    """An organisation of the tree.
+
+    `boundary`: the ground that a district, street or town is answerable for. `closed`: it exists no more, and nothing
+    new is dispatched to it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     unit_id: str
@@ -62,21 +66,8 @@ class UnitEntry(BaseModel):
     closed: bool | None = None
 
 
-class UnitRegistered(_Routing):
-    """An organisation entered the tree.
-
-    `boundary`: the ground that a district, street or town is answerable for. `closed`: it exists no more, and nothing
-    new is dispatched to it.
-    """
-
-    unit_id: str
-    name: str
-    name_en: str
-    unit_type: UnitType
-    parent_id: str | None = None
-    aliases: tuple[str, ...] = ()
-    boundary: Boundary | None = None
-    closed: bool | None = None
+class UnitRegistered(UnitEntry, _Routing):
+    """An organisation entered the tree."""
 
 
 class UnitChanged(UnitRegistered):

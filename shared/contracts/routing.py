@@ -203,7 +203,7 @@ class OrderHandedOver(_Routing):
 
     unit_id: str
     officer: str | None = None
-    previous: str | None = None
+    previous_officer: str | None = None
 
 
 class WhistleBlown(_Routing):

@@ -104,6 +104,10 @@ async def test_an_order_is_handed_over_within_the_unit(own: City) -> None:
     assert (many.body["done"], many.body["refused"]) == (1, 0)
     await order(own, id_, lambda one: one["officer"] == "zhao@water")
     assert (await by_unit(own, f"{id_}/hand-over", {"officer": "x"}, unit="bj-gas")).status == 404
+    coordinator = {"role": "DISTRICT_COORDINATOR", "unit": "110105", "district": "110105"}
+    assert (await own.get(f"{ORDERS}?officer=zhao@water", **coordinator)).body["items"] == []
+    told = (await own.case(id_, role="ENTERPRISE_HANDLER", unit=WATER))["timeline"]
+    assert "order-handed-over" in str(told) and "zhao@water" not in str(told)
     assert (await by_unit(own, f"{id_}/hand-over", {})).status == 200
     await order(own, id_, lambda one: one["officer"] is None)
 

@@ -77,7 +77,7 @@ def to(officer: str | None, by: Actor = CHIEF) -> HandOver:
 
 
 def handed(officer: str | None, previous: str | None = None) -> OrderHandedOver:
-    return OrderHandedOver(unit_id=TOWN.unit_id, officer=officer, previous=previous)
+    return OrderHandedOver(unit_id=TOWN.unit_id, officer=officer, previous_officer=previous)
 
 
 def sent(*after: Payload) -> Spec:
