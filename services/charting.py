@@ -142,7 +142,8 @@ def _merged(unit: dict[str, Any], known: dict[str, Any] | None, boundary: dict[s
 
 
 def _entry(unit: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in unit.items() if name not in {"version", "planned", "closed"}}
+    kept = {name: value for name, value in unit.items() if name not in {"version", "planned"}}
+    return kept if kept.get("closed") else {name: value for name, value in kept.items() if name != "closed"}
 
 
 async def _put(http: aiohttp.ClientSession, at: Addresses, unit: dict[str, Any]) -> None:

@@ -95,6 +95,7 @@ def _dispatched(row: dict[str, Any], event: Envelope) -> None:
         routing_state=CaseState.DISPATCHED.value,
         routing_round=data["round"],
         urgency=data["tier"],
+        participants=joined(sorted({*split(row["participants"]), *data.get("co_units", ())})),
     )
 
 

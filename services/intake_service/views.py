@@ -94,7 +94,7 @@ PERSONS = Table(
 class Cases(KeyedView):
     """One row an appeal."""
 
-    VERSION = 4
+    VERSION = 5
     table = CASES
     sources = ALL_SERVICES
     indexes = (

@@ -10,7 +10,7 @@ from services.routing_service.cooperating import Level, WhistleKind
 from shared.contracts.codes import Urgency
 from shared.web.fields import Body, Code, Moment, ShortText, Text, Uuid
 
-Account = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^\S+$")]
+Account = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._@:+-]+$")]
 Units = Annotated[tuple[Code, ...], Field(min_length=1, max_length=30)]
 
 

@@ -5,17 +5,20 @@ As JSON, and as the table that people keep it in (CSV, XLSX): one line a rule, w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from heapq import nlargest
+from operator import attrgetter
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
-from services.routing_service.directory import Desk, read_directory, read_version
+from services.routing_service.directory import Desk, read_directory, read_rules, read_version
 from services.routing_service.jurisdiction import Unit
 from services.routing_service.limits import shipped_limits
 from services.routing_service.matter import Matter
@@ -39,7 +42,7 @@ from shared.web.identity import Scope
 from shared.web.paging import Window, page
 from shared.web.preconditions import etag
 from shared.web.problems import Problem, pointer
-from shared.web.tables import TABLES, asks_for_table, read_table, table_response
+from shared.web.tables import ANSWERS, TABLES, asks_for_table, read_table, table_response
 from shared.web.uploads import FileRoute, Upload
 
 router = APIRouter()
@@ -50,7 +53,12 @@ Words = Annotated[tuple[Word, ...], Field(max_length=200)]
 COLUMNS = ("id", "name", "categories", "keywords", "unless", "duty", "tier", "department_only", "basis")
 LISTS = ("categories", "keywords", "unless")
 BETWEEN = "|"
+_CODE: TypeAdapter[str] = TypeAdapter(Code)
 MOST_SHOWN = 200
+EVENTS_OF_AN_APPEAL, LEAST_BACK = 4, 200
+"""How far back a partition is read for the latest appeals: intake writes about so many events for each."""
+_trying = asyncio.Lock()
+"""One dry run at a time and process: it keeps a core busy."""
 
 
 class RuleBody(Body):
@@ -116,10 +124,14 @@ async def draft_catalogue(call: Call[CatalogueBody]) -> Plan:
 async def draft_file(call: Call[Upload]) -> Plan:
     """The same, from a table."""
     source = call.body.fields.get("source") or ""
+    if not _is_code(call.subject):
+        message = "letters, digits and . _ : - only, at most 64"
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/version", "message": message}])
     if not 0 < len(source.strip()) <= 500:
         message = "say in the query who made this version, e.g. ?source=…"
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/source", "message": message}])
-    rows = read_table(call.body.file, call.body.media_type, COLUMNS, ("id", "name", "keywords", "duty", "basis"))
+    needed = ("id", "name", "keywords", "duty", "basis")
+    rows = await asyncio.to_thread(read_table, call.body.file, call.body.media_type, COLUMNS, needed)
     try:
         rules = RulesBody.model_validate_json(orjson.dumps({"rules": [_rule_of(row) for row in rows]})).rules
     except ValidationError as error:
@@ -130,18 +142,36 @@ async def draft_file(call: Call[Upload]) -> Plan:
 
 async def _draft(call: Call[Any], version: str, source: str, rules: Sequence[RuleBody]) -> Plan:
     made = tuple(Rule(**rule.model_dump()) for rule in rules)
-    if wrong := [one for one in findings(made, await _units(call.running)) if one.wrong]:
-        errors = [{"pointer": one.pointer, "message": f"{one.code}: {one.message}"} for one in wrong[:50]]
-        raise Problem("VALIDATION_FAILED", errors=errors)
+    _nothing_wrong(made, await _units(call.running))
     command = DraftCatalogue(at=call.now, actor=call.actor, version=version, source=source, rules=made)
     return Plan(Intention(CATALOGUE, version, command), state_and_version)
 
 
+def _is_code(version: str) -> bool:
+    try:
+        return bool(_CODE.validate_python(version))
+    except ValidationError:
+        return False
+
+
+def _nothing_wrong(rules: Sequence[Rule], units: Mapping[str, Unit]) -> None:
+    """Raises VALIDATION_FAILED."""
+    if wrong := [one for one in findings(rules, units) if one.wrong]:
+        errors = [{"pointer": one.pointer, "message": f"{one.code}: {one.message}"} for one in wrong[:50]]
+        raise Problem("VALIDATION_FAILED", errors=errors)
+
+
 async def publish_catalogue(call: Call[PublishBody]) -> Plan:
-    """Let a drafted version come into force; somebody else in another role than drafted it."""
-    effective = call.body.effective_from or call.now
+    """Let a drafted version come into force; somebody else in another role than drafted it. A day that is over means
+    now: nothing was dispatched by it then.
+    """
+    effective = max(call.body.effective_from or call.now, call.now)
     command = PublishCatalogue(at=call.now, actor=call.actor, version=call.subject, effective_from=effective)
-    return Plan(Intention(CATALOGUE, call.subject, command), state_and_version)
+    intention = Intention(CATALOGUE, call.subject, command)
+    loaded = await call.running.executor.load(intention)
+    if loaded.state.drafted and loaded.state.state == "DRAFTED":  # the tree may have changed since
+        _nothing_wrong(loaded.state.drafted.rules, await _units(call.running))
+    return Plan(intention, state_and_version)
 
 
 @router.get("/v1/catalogue/versions", summary="The versions of the 派单目录")
@@ -159,7 +189,7 @@ async def get_catalogue(version: str, request: Request, asking: CanReadReference
     shown = _shown(row)
     if media_type := asks_for_table(request):
         lines = [_line(rule) for rule in shown["rules"]]
-        return table_response(media_type, f"catalogue-{version}", COLUMNS, lines)
+        return await asyncio.to_thread(table_response, media_type, f"catalogue-{version}", COLUMNS, lines)
     return JSONResponse(shown, headers={"ETag": etag(row["version"]), "Vary": "Accept"})
 
 
@@ -207,14 +237,17 @@ async def dry_run(
     """Against the version in force, on the latest appeals: what would change, for whom, and which version is right more
     often, where the unit that led in the end is known. Stores nothing.
     """
+    if _trying.locked():
+        raise Problem("REQUEST_IN_PROGRESS", "another dry run is going on")
     running = asking.running
-    now = await _in_force(running)
-    run = DryRun(now, await _desk(running, version), MOST_SHOWN)
-    past = [one async for one in past_appeals(running, most)]
-    latest = sorted(past, key=lambda one: one.appeal_id)[-most:]
-    for start in range(0, len(latest), MOST_SHOWN):
-        part = latest[start : start + MOST_SHOWN]
-        await run.take(part, await _led(running, [one.appeal_id for one in part]))
+    async with _trying:
+        now = await _in_force(running)
+        run = DryRun(now, await _desk(running, version), MOST_SHOWN)
+        back = LEAST_BACK + EVENTS_OF_AN_APPEAL * most // running.log.partitions
+        latest = nlargest(most, [one async for one in past_appeals(running, back)], key=attrgetter("appeal_id"))
+        for start in range(0, len(latest), MOST_SHOWN):
+            part = latest[start : start + MOST_SHOWN]
+            await run.take(part, await _led(running, [one.appeal_id for one in part]))
     return JSONResponse({"version": version, "against": now.catalogue_version} | run.report())
 
 
@@ -244,7 +277,8 @@ async def _desk(running: Running, version: str | None) -> Desk:
 
 
 async def _units(running: Running) -> Mapping[str, Unit]:
-    return (await _in_force(running)).gazetteer.units
+    async with running.pool.acquire() as connection:
+        return (await read_rules(connection, running.clock.now())).gazetteer.units
 
 
 async def _version(running: Running, version: str) -> RowMapping:
@@ -284,11 +318,9 @@ def _rule_of(row: Mapping[str, str]) -> dict[str, Any]:
     lists = {name: [word.strip() for word in row[name].split(BETWEEN) if word.strip()] for name in LISTS}
     plain_ = {name: row[name].strip() for name in COLUMNS if row[name].strip() and name not in LISTS}
     given = row["department_only"].strip().lower()
-    return plain_ | lists | {"department_only": _ANSWERS.get(given, given)}
+    return plain_ | lists | {"department_only": ANSWERS.get(given, given)}
 
 
-_ANSWERS = {"yes": True, "true": True, "是": True, "no": False, "false": False, "否": False, "": False}
-_ANSWERS = {"yes": True, "true": True, "是": True, "no": False, "false": False, "否": False, "": False}
 _VERSIONS = "/v1/catalogue/versions"
 COMMANDS = (
     CommandRoute(_VERSIONS, CatalogueBody, Scope.DRAFT_CATALOGUE, draft_catalogue, "Draft a catalogue", 201, ""),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,13 @@ FIELDS = (0.8, 0.6, 1.0)
 """How much the title, the opening and the whole of the text count."""
 BITS, LONGEST, OPENING = 19, 2, 80
 """So many buckets (as a power of two), n-grams up to so many letters, the opening is so many letters."""
+NAMES = ("used", "weights", "tables")
+LARGEST = 1 << 30
+UNREADABLE = (
+    *(ValueError, KeyError, OSError, EOFError, TypeError, AttributeError, IndexError, MemoryError),
+    *(zipfile.BadZipFile, zlib.error, ArithmeticError),
+)
+"""What a file that is no model makes its readers raise."""
 DECISIVE = 4
 """So many pairs of letters are named as reasons."""
 TABLES = 2
@@ -40,13 +48,14 @@ class WrongModel(Exception):
 
 @dataclass(frozen=True)
 class Classifier:
-    """`weights` and `tables` have one array per field; a table gives each bucket's worth for each category, twice:
-    for the first place, then for the likelihood.
+    """`used`, `weights` and `tables` have one array per field: the buckets that count, in ascending order, and of each
+    its weight and its worth for each category, twice: for the first place, then for the likelihood.
 
     `about` is where it comes from: version, fingerprint of the data, measures.
     """
 
     categories: Sequence[str]
+    used: Sequence[Floats]
     weights: Sequence[Floats]
     tables: Sequence[Floats]
     bias: Floats
@@ -59,8 +68,12 @@ class Classifier:
 
     def scores(self, parts: Sequence[csr_array]) -> Floats:
         """What the linear models say, before the temperature: for the first place, then for the likelihood."""
-        fields = zip(parts, self.weights, self.tables, strict=True)
-        return np.asarray(sum((weighed(part, weights) @ table for part, weights, table in fields), self.bias))
+        fields = zip(self._lines(parts), self.tables, strict=True)
+        return np.asarray(sum((line @ table for line, table in fields), self.bias))
+
+    def _lines(self, parts: Sequence[csr_array]) -> list[csr_array]:
+        fields = zip(parts, self.used, self.weights, strict=True)
+        return [weighed(among(part, used), weights) for part, used, weights in fields]
 
     def explained(self, title: str, text: str, most: int) -> tuple[Floats, dict[str, list[str]]]:
         """The probabilities of one message, and the pairs of letters that speak most for its likeliest categories."""
@@ -76,11 +89,10 @@ class Classifier:
     def _decisive(self, parts: Sequence[csr_array], pairs: dict[str, int], column: int) -> list[str]:
         """The strongest first."""
         worth: dict[int, float] = {}
-        for part, weights, table in zip(parts, self.weights, self.tables, strict=True):
-            line = weighed(part, weights)
+        for line, used, table in zip(self._lines(parts), self.used, self.tables, strict=True):
             likelihood = table[line.indices, len(self.categories) :]
             values = line.data * (likelihood[:, column] - likelihood.mean(axis=1))
-            for bucket, value in zip(line.indices.tolist(), values.tolist(), strict=True):
+            for bucket, value in zip(used[line.indices].tolist(), values.tolist(), strict=True):
                 worth[bucket] = worth.get(bucket, 0.0) + value
         found = {pair: worth.get(bucket, 0.0) for pair, bucket in pairs.items()}
         return sorted((pair for pair, value in found.items() if value > 0), key=lambda pair: -found[pair])[:DECISIVE]
@@ -91,17 +103,15 @@ class Classifier:
             self.write(opened)
 
     def write(self, file: IO[bytes]) -> None:
-        """Only the buckets that are in use."""
+        """Plain arrays and JSON."""
         head = {"categories": list(self.categories), "scale": self.scale, "about": self.about}
         head |= {"tables": TABLES, "bits": BITS, "longest": LONGEST, "opening": OPENING, "fields": FIELDS}
         arrays: dict[str, Any] = {
             "head": np.frombuffer(json.dumps(head, ensure_ascii=False).encode(), dtype=np.uint8),
             "bias": self.bias,
         }
-        for number, (weights, table) in enumerate(zip(self.weights, self.tables, strict=True)):
-            used = np.flatnonzero(weights)
-            arrays |= {f"used{number}": used.astype(np.int32), f"weights{number}": weights[used]}
-            arrays[f"table{number}"] = table[used]
+        for name in NAMES:
+            arrays |= {f"{name}{number}": one for number, one in enumerate(getattr(self, name))}
         np.savez_compressed(file, **arrays)
 
 
@@ -110,17 +120,37 @@ def load(file: IO[bytes]) -> Classifier:
     try:
         with np.load(file, allow_pickle=False) as stored:
             head = json.loads(stored["head"].tobytes())
+            if not isinstance(head, dict):
+                raise WrongModel("this is no model; make one with `jiesu train`")
             made = [head.get(name) for name in ("tables", "bits", "longest", "opening", "fields")]
             if made != [TABLES, BITS, LONGEST, OPENING, [*FIELDS]]:
                 raise WrongModel("the model was made by another version of the classifier; train it anew")
-            bias, weights, tables = stored["bias"], [], []
-            for number in range(len(FIELDS)):
-                used = stored[f"used{number}"]
-                weights.append(_spread(used, stored[f"weights{number}"]))
-                tables.append(_spread(used, stored[f"table{number}"]))
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+            if sum(one.file_size for one in stored.zip.infolist()) > LARGEST:
+                raise WrongModel(f"the model is larger than {LARGEST >> 20} MiB")
+            arrays = {name: [stored[f"{name}{number}"] for number in range(len(FIELDS))] for name in NAMES}
+            model = Classifier(
+                head["categories"], **arrays, bias=stored["bias"], scale=head["scale"], about=head["about"]
+            )
+        _try_out(model)
+    except UNREADABLE as error:
         raise WrongModel(f"this is no model ({type(error).__name__}); make one with `jiesu train`") from None
-    return Classifier(head["categories"], weights, tables, bias, head["scale"], head["about"])
+    return model
+
+
+def _try_out(model: Classifier) -> None:
+    """Whatever a wrong file would break later breaks here. Raises one of UNREADABLE."""
+    k, fields = len(model.categories), zip(model.used, model.weights, model.tables, strict=True)
+    shapes = [(one.shape, weights.shape, table.shape) for one, weights, table in fields]
+    if any(shape != ((n,), (n,), (n, TABLES * k)) for shape in shapes for n in [shape[0][0]]):
+        raise ValueError("shapes")
+    if model.bias.shape != (TABLES * k,) or not all(isinstance(name, str) for name in model.categories):
+        raise ValueError("shapes")
+    if any((np.diff(one) <= 0).any() or one.min(initial=0) < 0 or one.max(initial=0) >> BITS for one in model.used):
+        raise ValueError("buckets")
+    shares, _ = model.explained("试一试", "小区停水两天", 1)
+    pairs = [(float(said), float(true)) for said, true in model.about.get("calibration", ())]
+    if not np.isfinite(shares).all() or not all(0 <= one <= 1 for pair in pairs for one in pair):
+        raise ValueError("figures")
 
 
 def likely(scores: Floats, scale: float) -> Floats:
@@ -132,10 +162,14 @@ def likely(scores: Floats, scale: float) -> Floats:
     return shares
 
 
-def _spread(used: Floats, values: Floats) -> Floats:
-    whole = np.zeros((1 << BITS, *values.shape[1:]), np.float32)
-    whole[used] = values
-    return whole
+def among(part: csr_array, used: Floats) -> csr_array:
+    """The same with a column per bucket of `used` only."""
+    place = np.searchsorted(used, part.indices)
+    there = place < len(used)
+    there[there] = used[place[there]] == part.indices[there]
+    rows = np.repeat(np.arange(part.shape[0]), np.diff(part.indptr))[there]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=part.shape[0]))]).astype(np.int32)
+    return csr_array((part.data[there], place[there].astype(np.int32), starts), shape=(part.shape[0], len(used)))
 
 
 def features(titles: Sequence[str], texts: Sequence[str]) -> list[csr_array]:

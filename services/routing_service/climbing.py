@@ -57,8 +57,8 @@ COMMANDS = (Remind, NoteUrged, SuperviseByItself, EscalateByItself, HandOver)
 def decide(command: Command, order: Order) -> Sequence[Payload]:
     match command:
         case Remind():
-            done = order.reminded or not order.running
-            return [] if done else _reminded("CLOCK", order.urges, order)
+            rings = order.running and not order.reminded and order.remind_at and command.at >= order.remind_at
+            return [] if not rings else _reminded("CLOCK", order.urges, order)
         case NoteUrged():
             return _note_urged(command, order)
         case SuperviseByItself():

@@ -35,7 +35,7 @@ from services.routing_service.cooperating import (
     ReportIn,
     Supervise,
 )
-from services.routing_service.directory import read_directory
+from services.routing_service.directory import read_rules
 from services.routing_service.jurisdiction import Unit
 from services.routing_service.limits import shipped_limits
 from services.routing_service.order import ORDER, DispatchByHand, Sign
@@ -195,7 +195,7 @@ async def close_ledger(call: Call[ReasonBody]) -> Plan:
 
 async def _unit(call: Call[Any], unit_id: str, pointer: str = "/unit_id") -> Unit:
     async with call.running.pool.acquire() as connection:
-        directory = await read_directory(connection, call.now, call.running.objects)
+        directory = await read_rules(connection, call.now)
     if (unit := directory.unit(unit_id)) is None:
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": pointer, "message": "there is no such unit"}])
     return unit

@@ -179,5 +179,7 @@ def _sent(order: Order, unit: Unit, reason: str, command: CloseConsultation | Up
         order.proposal, unit, tier or Urgency.GENERAL, round_, command.at, command.limits, candidate=candidate
     )
     first = order.dispatch is None  # what is open for long goes up, counted from the first dispatch
-    said = {"by_hand": True, "reason": reason, "escalate_at": event.escalate_at if first else None}
+    helpers = tuple(one for one in (order.dispatch.co_units if order.dispatch else ()) if one != unit.unit_id)
+    said = {"by_hand": True, "reason": reason, "co_units": helpers}
+    said |= {} if first else {"escalate_at": None}
     return event.model_copy(update=said)

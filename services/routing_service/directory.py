@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -34,6 +35,8 @@ REVISION = """
            (SELECT sha256 FROM classifiers) AS classifier"""
 RULES = "SELECT rules FROM catalogues WHERE catalogue_version = $1"
 _RULES = TypeAdapter(tuple[Rule, ...])
+PATIENCE_SECONDS, AGAIN_SECONDS = 10, 30
+"""So long a model file is waited for, and after that no more is asked for it."""
 EXPLAINED = 2
 """For so many labels the decisive words are looked for."""
 log = structlog.get_logger()
@@ -50,31 +53,52 @@ class Desk(Directory):
         """What the classifier says of an appeal."""
         if self.classifier is None:
             return Learned()
-        found, words = self.classifier.explained(matter.title, matter.content, EXPLAINED)
+        found, said = self.classifier.explained(matter.title, matter.content, EXPLAINED)
         shares = {name: Decimal(f"{share:.4f}") for name, share in zip(self.classifier.categories, found, strict=True)}
-        pairs = [(Decimal(said), Decimal(true)) for said, true in self.classifier.about.get("calibration", ())]
+        words = {label: [pair for pair in pairs if pair in self._told_openly] for label, pairs in said.items()}
+        pairs = [(Decimal(one), Decimal(true)) for one, true in self.classifier.about.get("calibration", ())]
         return Learned(self.model_version, shares, words, pairs)
 
+    @cached_property
+    def _told_openly(self) -> frozenset[str]:
+        """Pairs of letters of the catalogue: only these are named as reasons. A resident's own words stay sealed."""
+        texts = [text for rule in self.rules for text in (rule.name, *rule.keywords, *rule.categories)]
+        return frozenset(text[at : at + 2] for text in texts for at in range(len(text) - 1))
 
-_kept: dict[tuple[Any, ...], Desk] = {}
+
+_kept: dict[tuple[Any, ...], tuple[Desk, str | None]] = {}
 """The last directory read, by its revision: the tree is four hundred rows, appeals are many."""
 _models: dict[str, Classifier] = {}
 """The last classifier read, by the hash of its file."""
+_ask_again: dict[str, float] = {}
+"""When to look again for a file that could not be had, by the event loop's clock."""
 
 
 async def read_directory(connection: Connection, now: datetime, objects: Objects) -> Desk:
     """The directory in force now."""
+    desk, model = await _read(connection, now)
+    classifier = await _classifier(model, objects) if model else None
+    if model is None or classifier is None:
+        return desk
+    if desk.classifier is not classifier:
+        desk = replace(desk, classifier=classifier, model_version=version_of(model))
+        _kept.update(dict.fromkeys(_kept, (desk, model)))
+    return desk
+
+
+async def read_rules(connection: Connection, now: datetime) -> Desk:
+    """The same without looking for a classifier."""
+    return (await _read(connection, now))[0]
+
+
+async def _read(connection: Connection, now: datetime) -> tuple[Desk, str | None]:
+    """The desk, and the hash of the model in force."""
     revision = (await connection.fetchval("SELECT current_database()"), *await connection.fetchrow(REVISION, now))
     if revision not in _kept:
         in_force, model = revision[-2:]
-        classifier = await _classifier(model, objects) if model else None
         desk = await read_version(connection, in_force)
-        if model and classifier:
-            desk = replace(desk, classifier=classifier, model_version=version_of(model))
-        if model and classifier is None:
-            return desk  # asked again with the next appeals, so it is not kept
         _kept.clear()
-        _kept[revision] = desk
+        _kept[revision] = desk, model
     return _kept[revision]
 
 
@@ -89,12 +113,17 @@ async def _classifier(digest: str, objects: Objects) -> Classifier | None:
     """The model in force. None where its file cannot be had or is another: then the rules alone serve."""
     if digest in _models:
         return _models[digest]
+    now = asyncio.get_running_loop().time()
+    if now < _ask_again.get(digest, now):
+        return None
     try:
-        file = io.BytesIO(b"".join([block async for block in objects.get(object_of(digest))]))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            file = io.BytesIO(b"".join([block async for block in objects.get(object_of(digest))]))
         if sha256(file.getbuffer()).hexdigest() != digest:
             raise WrongModel("the stored file is not what was put there")
         model = await asyncio.to_thread(load, file)
-    except (ObjectMissing, StoreUnavailable, WrongModel) as error:
+    except (ObjectMissing, StoreUnavailable, TimeoutError, WrongModel) as error:
+        _ask_again[digest] = now + AGAIN_SECONDS
         log.error("the rules alone serve", reason="the classifier in force cannot be read", error=type(error).__name__)
         return None
     _models.clear()

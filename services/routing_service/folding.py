@@ -39,6 +39,7 @@ def _proposed(row: dict[str, Any], event: Envelope) -> None:
         proposed_rule=first.get("rule_id") if first else None,
         proposed_catalogue=data.get("catalogue_version"),
         automatic=data["automatic"],
+        open=True,
         objections=0,
         returns=0,
         urges=0,
@@ -65,6 +66,18 @@ def _dispatched(row: dict[str, Any], event: Envelope) -> None:
         expired_at=None,
     )
     _call(row)
+
+
+def _ended(row: dict[str, Any], event: Envelope) -> None:
+    row.update(state=event.data["outcome"], provisional=False, open=False)
+
+
+def _done(row: dict[str, Any], _: Envelope) -> None:
+    row["provisional"] = False
+
+
+def _expired(row: dict[str, Any], event: Envelope) -> None:
+    row.update(expired_at=event.time, provisional=False)
 
 
 def _time(column: str, name: str | None = None) -> Fold:
@@ -116,7 +129,8 @@ def _let_go(row: dict[str, Any], event: Envelope) -> None:
 def _call(row: dict[str, Any]) -> None:
     """Who works on it beside the lead unit: co-units, and departments that were whistled for and not let go."""
     whistled = [unit for units in orjson.loads(row["whistles"] or "{}").values() for unit in units]
-    row["called"] = joined(dict.fromkeys([*split(row["co_units"]), *whistled]))
+    called = dict.fromkeys([*split(row["co_units"]), *whistled])
+    row.update(called=joined(called), units=joined(dict.fromkeys([row["lead_unit"], *called])))
 
 
 def _json(value: Any) -> str:
@@ -127,7 +141,8 @@ _FOLDS: dict[str, Fold] = {
     "order-proposed": _proposed,
     "order-dispatched": _dispatched,
     "order-signed": _time("signed_at"),
-    "order-ended": _value("state", "outcome"),
+    "order-ended": _ended,
+    "handling-completed": _done,
     "order-objected": _counted("objections"),
     "order-reminded": _value("urges", "urges"),
     "order-handed-over": _value("officer", "officer"),
@@ -138,7 +153,7 @@ _FOLDS: dict[str, Fold] = {
     "ledger-opened": _time("review_on", "review_on"),
     "ledger-reviewed": _time("review_on", "review_on"),
     "ledger-closed": _time("due_at", "due_at"),
-    "handling-limit-expired": _time("expired_at"),
+    "handling-limit-expired": _expired,
     "ladder-step-taken": _climbed,
     "whistle-blown": _whistled,
     "whistle-closed": _let_go,

@@ -145,10 +145,10 @@ class Limits:
         """Until when a request for more time must have been answered."""
         return _after(asked_at, self.disputes.extension_answer)
 
-    def longest_until(self, tier: Urgency, due_at: datetime) -> datetime:
-        """How far an extension may move a due time."""
-        limit = Decimal(_DURATION.validate_python(self.handle[tier]).total_seconds())
-        return due_at + timedelta(seconds=int(limit * self.disputes.longest_extension))
+    def longest_until(self, limit: timedelta, due_at: datetime) -> datetime:
+        """How far an extension may move a due time, by the limit that the order had at first."""
+        seconds = Decimal(limit.total_seconds()) * self.disputes.longest_extension
+        return due_at + timedelta(seconds=int(seconds))
 
     def report_until(self, kind: str, blown_at: datetime) -> datetime:
         """Until when a department that was whistled for must be there."""
@@ -221,4 +221,7 @@ def _points(table: dict[str, Any]) -> Points:
 
 
 def _by_tier(table: dict[str, str]) -> dict[Urgency, str]:
-    return {Urgency(tier): duration for tier, duration in table.items()}
+    found = {Urgency(tier): duration for tier, duration in table.items()}
+    if missing := set(Urgency) - found.keys():
+        raise ValueError(f"limits.toml: no figure for {', '.join(sorted(missing))}")
+    return found

@@ -191,7 +191,10 @@ def _redispatch(command: Redispatch, order: Order, proposal: OrderProposed) -> S
     unit = Unit(before.lead_unit, before.lead_unit_name, "", before.unit_type, before.cc_district)
     event = dispatched(proposal, unit, before.tier, before.round + 1, command.at, command.limits)
     names = ("rule_id", "catalogue_version", "model_version", "cc_district", "co_units")
-    again = event.model_copy(update={name: getattr(before, name) for name in names})
+    kept = {name: getattr(before, name) for name in names}
+    if order.escalate_at and not order.escalated:  # its clock may have rung while the order was on the ledger
+        kept["escalate_at"] = max(order.escalate_at, command.at)
+    again = event.model_copy(update=kept)
     return [again, *climbing.came_back(again.round, order, command.limits)]
 
 

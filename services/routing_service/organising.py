@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,12 +13,14 @@ from pydantic import Field, StringConstraints, ValidationError
 from sqlalchemy import RowMapping, func, select
 from starlette.responses import JSONResponse, Response
 
+from services.routing_service.directory import read_rules
 from services.routing_service.ground import MultiPolygon, geojson
 from services.routing_service.limits import shipped_limits
 from services.routing_service.unit import UNIT, CarryOutPlan, KeepUnit
 from services.routing_service.views import UNIT_HISTORY, UNITS
 from shared.contracts.codes import UnitType
 from shared.contracts.duties import UnitRegistered
+from shared.engine.decider import Refused
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.web.asking import Asking, reads
@@ -27,7 +30,7 @@ from shared.web.identity import Scope
 from shared.web.many import Many, ManyFromFile
 from shared.web.paging import Window, page
 from shared.web.problems import Problem, pointer
-from shared.web.tables import MOST_ROWS, TABLES, asks_for_table, read_table, table_response
+from shared.web.tables import ANSWERS, MOST_ROWS, TABLES, asks_for_table, read_table, table_response
 from shared.web.uploads import Upload
 
 router = APIRouter()
@@ -36,7 +39,8 @@ Words = Annotated[tuple[Label, ...], Field(max_length=200)]
 COLUMNS = ("unit_id", "name", "name_en", "unit_type", "parent_id", "aliases", "closed")
 BETWEEN = "|"
 PARENTS = {UnitType.STREET_TOWN: {UnitType.DISTRICT}, UnitType.COMMUNITY: {UnitType.STREET_TOWN}}
-"""What a unit of a kind hangs on; any other may hang on anything, or on nothing."""
+"""What a unit of a kind hangs on; any other may hang on what no place hangs on, or on nothing."""
+OTHERS = set(UnitType) - {UnitType.STREET_TOWN, UnitType.COMMUNITY}
 
 
 class UnitBody(Body):
@@ -67,6 +71,8 @@ class UnitFile(Body):
 async def keep_unit(call: Call[UnitBody]) -> Plan:
     """Enter a unit in the tree, or replace its entry; now, or on a day that lies ahead."""
     body = call.body
+    if body.closed:
+        await _without_duties(call, body.unit_id)
     parents = await _entered(call, body.parent_id) if body.parent_id else {}
     _fit_together([body], parents, one=True)
     command = KeepUnit(at=call.now, actor=call.actor, entry=body.entry(), effective_from=body.effective_from)
@@ -75,7 +81,8 @@ async def keep_unit(call: Call[UnitBody]) -> Plan:
 
 async def keep_file(call: Call[Upload]) -> Sequence[Intention[Any]]:
     """Every unit of a table; what is as it was stays untouched. A table with a wrong line changes nothing."""
-    rows = read_table(call.body.file, call.body.media_type, COLUMNS, ("unit_id", "name", "unit_type"))
+    needed = ("unit_id", "name", "unit_type")
+    rows = await asyncio.to_thread(read_table, call.body.file, call.body.media_type, COLUMNS, needed)
     bodies = [_body(number, row) for number, row in enumerate(rows)]
     known = await _known(call.running)
     _fit_together(bodies, {id_: UnitType(row["unit_type"]) for id_, row in known.items() if row["unit_type"]})
@@ -90,7 +97,7 @@ def _body(number: int, row: Mapping[str, str]) -> UnitBody:
     given: dict[str, Any] = {name: row[name].strip() for name in COLUMNS if row[name].strip()}
     given["aliases"] = [alias.strip() for alias in row["aliases"].split(BETWEEN) if alias.strip()]
     if "closed" in given:
-        given["closed"] = True if given["closed"].lower() in {"yes", "true", "是"} else None
+        given["closed"] = ANSWERS.get(given["closed"].lower(), given["closed"])
     try:
         return UnitBody.model_validate_json(orjson.dumps(given))
     except ValidationError as error:
@@ -107,13 +114,23 @@ def _fit_together(bodies: Sequence[UnitBody], known: Mapping[str, UnitType], one
         if body.unit_id in seen:
             errors.append({"pointer": f"{where}/unit_id", "message": "this unit stands in the table twice"})
         seen.add(body.unit_id)
-        allowed = PARENTS.get(body.unit_type)
+        must = PARENTS.get(body.unit_type)
+        allowed = must or (OTHERS - {UnitType.DISTRICT} if body.unit_type is UnitType.DISTRICT else OTHERS)
         parent = types.get(body.parent_id or "")
-        if (body.parent_id and parent is None) or (allowed and parent not in allowed) or body.parent_id == body.unit_id:
-            kind = f"a {' or '.join(allowed)}" if allowed else "a unit that is there"
-            errors.append({"pointer": f"{where}/parent_id", "message": f"must name {kind}"})
+        if (body.parent_id or must) and (parent not in allowed or body.parent_id == body.unit_id):
+            message = f"must name a unit that is there, a {' or '.join(sorted(allowed))}"
+            errors.append({"pointer": f"{where}/parent_id", "message": message})
     if errors:
         raise Problem("VALIDATION_FAILED", errors=errors[:50])
+
+
+async def _without_duties(call: Call[Any], unit_id: str) -> None:
+    """A unit that the catalogue in force still names cannot be closed: its appeals would find nobody."""
+    async with call.running.pool.acquire() as connection:
+        desk = await read_rules(connection, call.now)
+    if named := sorted(rule.id for rule in desk.rules if rule.duty == unit_id):
+        detail = f"{len(named)} rules of the catalogue in force name this unit ({', '.join(named[:5])})"
+        raise Refused("UNIT_HAS_DUTIES", f"{detail}; publish a catalogue without it first")
 
 
 async def _entered(call: Call[Any], unit_id: str) -> dict[str, UnitType]:
@@ -138,6 +155,7 @@ async def list_units(
     as_of: Annotated[Moment | None, Query(description="as it was then")] = None,
 ) -> Response:
     """Units by id, with what is planned for them; or as they were at a moment, then whole and without pages."""
+    now = asking.running.clock.now()
     if as_of is not None:
         units = await _as_of(asking.running, as_of)
         wanted = [one for one in units if _is(one, unit_type, parent_id)]
@@ -149,9 +167,9 @@ async def list_units(
     if asks_for_table(request):
         async with asking.running.reads.connect() as connection:
             rows = (await connection.execute(query.order_by(UNITS.c.unit_id).limit(MOST_ROWS))).mappings().all()
-        return _answer(request, [_shown(row) for row in rows if row["name"]], None)
+        return _answer(request, [_shown(row, now) for row in rows if row["name"]], None)
     rows, following = await page(asking.running, query, (UNITS.c.unit_id,), window, what)
-    return _answer(request, [_shown(row) for row in rows], following)
+    return _answer(request, [_shown(row, now) for row in rows], following)
 
 
 def _answer(request: Request, units: Iterable[Mapping[str, Any]], following: str | None) -> Response:
@@ -175,10 +193,12 @@ def _is(unit: Mapping[str, Any], unit_type: UnitType | None, parent_id: str | No
     return (unit_type is None or unit["unit_type"] == unit_type) and parent_id in {None, unit["parent_id"]}
 
 
-def _shown(row: RowMapping) -> dict[str, Any]:
+def _shown(row: RowMapping, now: datetime) -> dict[str, Any]:
     names = ("unit_id", "name", "name_en", "unit_type", "parent_id", "version", "closed")
     unit = {name: row[name] for name in names} | {"aliases": orjson.loads(row["aliases"] or "[]")}
     planned = orjson.loads(row["planned"]) if row["planned"] else None
+    if planned and datetime.fromisoformat(planned["effective_from"]) <= now:
+        planned = None  # it changed nothing, or is being carried out
     boundary = orjson.loads(row["boundary"]) if row["boundary"] else None
     return _with_ground(unit, boundary) | {"planned": planned}
 

@@ -45,8 +45,11 @@ async def past_appeals(running: Running, back: int | None = None) -> AsyncIterat
     try:
         while left:
             for batch in await subscription.next():
-                for event in batch.events:
-                    if event.position <= heads[batch.partition] and (past := await _read(running, event.envelope)):
+                wanted = [one.envelope for one in batch.events if one.position <= heads[batch.partition]]
+                registered = [one for one in wanted if one.type == REGISTERED]
+                await running.keyring.load({ref for one in registered for ref in sealed_refs(REGISTERED, one.data)})
+                for envelope in registered:
+                    if past := _read(running, envelope):
                         yield past
                 if batch.events[-1].position >= heads[batch.partition]:
                     left.discard(batch.partition)
@@ -54,11 +57,8 @@ async def past_appeals(running: Running, back: int | None = None) -> AsyncIterat
         await subscription.close()
 
 
-async def _read(running: Running, envelope: Envelope) -> Past | None:
-    if envelope.type != REGISTERED:
-        return None
+def _read(running: Running, envelope: Envelope) -> Past | None:
     try:
-        await running.keyring.load(sealed_refs(envelope.type, envelope.data))
         place = f"{envelope.stream}/{envelope.id}"
         facts = payload_of(REGISTERED, unseal_data(running.keyring, REGISTERED, envelope.data, place))
     except SubjectErased:

@@ -139,7 +139,8 @@ def _ask(command: AskExtension, order: Order) -> Sequence[Payload]:
         raise Refused("EXTENDED_ENOUGH", "no further extension in this round")
     if order.due_at is None or command.at >= order.due_at:
         raise Refused("EXTENSION_TOO_LATE", "an extension is asked for before the time is up")
-    if not order.due_at < command.until <= command.limits.longest_until(dispatch.tier, order.due_at):
+    limit = dispatch.due_at - dispatch.due_derivation.started_at
+    if not order.due_at < command.until <= command.limits.longest_until(limit, order.due_at):
         raise Refused("EXTENSION_TOO_LONG", "until lies after the due time, by at most the original limit")
     unit = dispatch.lead_unit
     answer = command.limits.answer_until(command.at)

@@ -16,10 +16,12 @@ from itertools import pairwise
 from services.routing_service.jurisdiction import Gazetteer, Ground, Unit
 from services.routing_service.limits import Limits
 from services.routing_service.matter import Matter
+from services.routing_service.rulebook import GRASS_ROOTS
 from shared.contracts.codes import UnitType, Urgency
 from shared.contracts.duties import Candidate, Rule
 
 DISTRICT_RULE = "art12-district"
+NO_UNIT = "its unit cannot be told: the place is not known, or there is no such unit"
 _HUNDREDTH = Decimal("0.01")
 
 
@@ -67,12 +69,17 @@ def propose(matter: Matter, directory: Directory, learned: Learned | None = None
     """Ranked units with confidence and reasons; empty when neither duty nor ground can be told."""
     learned = learned or Learned()
     ground = ground_of(matter, directory)
-    best = _best([one for one in readings(matter, directory, ground, learned) if not one.why_not], learned, directory)
+    read = list(readings(matter, directory, ground, learned))
+    best = _for_departments(_best([one for one in read if not one.why_not]))
     ranked = best[: directory.limits.points.most_candidates]
     total = sum((one.points for one in ranked), Decimal(1))
     candidates = [_candidate(one, total, matter, ground, learned) for one in ranked]
     if not candidates and ground.district:
         candidates = [_district_coordinates(ground.district, ground.source, matter, directory)]
+    missing = [one.rule.id for one in read if one.rule and one.why_not == NO_UNIT]
+    if candidates and missing:
+        told = tuple(f"rule {id_} fits as well, but {NO_UNIT}" for id_ in missing)
+        candidates[0] = candidates[0].model_copy(update={"why": candidates[0].why + told})
     return candidates
 
 
@@ -116,7 +123,7 @@ def _why_not(rule: Rule, matter: Matter, unit: Unit | None) -> str:
         if word.lower() in matter.title.lower() or word.lower() in matter.content.lower():
             return f"the appeal says {word}"
     if unit is None:
-        return "its unit cannot be told: the place is not known, or there is no such unit"
+        return NO_UNIT
     return "a community never leads (Art 17)" if unit.unit_type is UnitType.COMMUNITY else ""
 
 
@@ -136,7 +143,7 @@ def _duty(duty: str, ground: Ground, directory: Directory) -> Unit | None:
     return directory.unit(duty)
 
 
-def _best(found: Sequence[Reading], learned: Learned, directory: Directory) -> list[Reading]:
+def _best(found: Sequence[Reading]) -> list[Reading]:
     """One reading a unit: its best rule, and what the model says of the unit on top."""
     best: dict[str, Reading] = {}
     for one in sorted(found, key=lambda r: (r.rule is None, -r.points, r.rule.id if r.rule else r.labels[0])):
@@ -147,6 +154,14 @@ def _best(found: Sequence[Reading], learned: Learned, directory: Directory) -> l
                 before, points=before.points + one.points, labels=before.labels + one.labels
             )
     return sorted(best.values(), key=lambda r: (-r.points, r.rule.id if r.rule else r.labels[0]))
+
+
+def _for_departments(best: list[Reading]) -> list[Reading]:
+    """Where the strongest rule says that a department does it itself, the grass roots are not proposed at all."""
+    first = next((one.rule for one in best if one.rule), None)
+    if first is None or not first.department_only:
+        return best
+    return [one for one in best if one.unit and one.unit.unit_type not in GRASS_ROOTS]
 
 
 def _candidate(reading: Reading, total: Decimal, matter: Matter, ground: Ground, learned: Learned) -> Candidate:

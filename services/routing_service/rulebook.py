@@ -52,11 +52,12 @@ def _of_one(number: int, rule: Rule, units: Mapping[str, Unit]) -> Iterator[Find
         yield Finding(number, "duty", "NOT_FOR_THE_GRASS_ROOTS", message)
     if not rule.keywords:
         yield Finding(number, "keywords", "NEVER_MATCHES", "without a keyword the rule never matches")
+    unless = [other.lower() for other in rule.unless]
     for place, word in enumerate(rule.keywords):
         if plain(word) != word.lower():
             message = "appeals are read in simplified script; write the keyword so"
             yield Finding(number, f"keywords/{place}", "NEVER_MATCHES", message)
-        if any(other.lower() in word.lower() for other in rule.unless):
+        if any(other in word.lower() for other in unless):
             message = "a word of `unless` is part of this keyword, which therefore never matches"
             yield Finding(number, f"keywords/{place}", "NEVER_MATCHES", message)
         if len(word) == 1:

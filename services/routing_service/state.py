@@ -81,6 +81,7 @@ class Order:
     left: timedelta = timedelta()
     provisional: bool = False
     urges: int = 0
+    remind_at: datetime | None = None
     reminded: bool = False
     supervised: bool = False
     escalated: bool = False
@@ -138,7 +139,8 @@ def _dispatched(order: Order, event: OrderDispatched) -> Order:
         ledger_asked=None,
         extensions=order.extensions if same_round else 0,
         provisional=event.due_derivation.provisional,
-        escalate_at=order.escalate_at or event.escalate_at,
+        escalate_at=event.escalate_at or order.escalate_at,
+        remind_at=event.remind_at,
         officer=order.officer if event.lead_unit == order.lead_unit else None,
     )
 
@@ -217,5 +219,6 @@ def _ledger(order: Order, event: Payload) -> Order:
         case LedgerReviewOverdue():
             return replace(order, review_on=None)
         case LedgerClosed():
-            return replace(order, state=CaseState.SIGNED, running=True, due_at=event.due_at, review_on=None)
+            running = replace(order, state=CaseState.SIGNED, running=True, due_at=event.due_at, review_on=None)
+            return replace(running, remind_at=event.remind_at, escalate_at=event.escalate_at or order.escalate_at)
     return order

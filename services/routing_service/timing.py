@@ -54,7 +54,7 @@ async def explain(
         "remind": due.remind,
         "handle": due.handle,
         "supervise_unsigned": due.sign + limits.ladder.supervise_unsigned[tier],
-        "extend_to_at_most": limits.longest_until(tier, due.handle),
+        "extend_to_at_most": limits.longest_until(due.handle - at, due.handle),
         "escalate": at + limits.ladder.escalate_open,
     }
     times = {name: rfc3339(moment) for name, moment in clocks.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,17 @@ from sklearn.metrics import f1_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.svm import LinearSVC
 
-from services.routing_service.classifier import BITS, FIELDS, TABLES, Classifier, Floats, features, likely, weighed
+from services.routing_service.classifier import (
+    BITS,
+    FIELDS,
+    TABLES,
+    Classifier,
+    Floats,
+    among,
+    features,
+    likely,
+    weighed,
+)
 
 FOLDS = 5
 FIRST, ORDER, LOGISTIC = 1.0, 0.3, 10.0
@@ -81,7 +91,7 @@ def train(examples: Sequence[Example], about: dict[str, Any], progress: Callable
     model = _fitted(parts, known, names)
     progress(FOLDS + 1, FOLDS + 1)
     about = about | {"measures": {name: f"{value:.4f}" for name, value in asdict(measures).items()}}
-    model = Classifier(model.categories, model.weights, model.tables, model.bias, scale, about)
+    model = replace(model, scale=scale, about=about)
     return Trained(model, measures, unseen)
 
 
@@ -115,21 +125,22 @@ def _temperature(scores: Floats, known: Known) -> float:
 
 
 def _fitted(parts: Sequence[csr_array], known: Known, names: NDArray[np.str_]) -> Classifier:
-    weights = [_weights(part, known, len(names)) for part in parts]
-    fields = zip(parts, weights, FIELDS, strict=True)
-    seen = csr_array(hstack([weighed(part, weight) * np.float32(by) for part, weight, by in fields]))
-    used = np.flatnonzero(np.concatenate(weights))
-    seen = csr_array(seen[:, used])
+    every = [_weights(part, known, len(names)) for part in parts]
+    used = [np.flatnonzero(weights).astype(np.int32) for weights in every]
+    weights = [one[buckets] for one, buckets in zip(every, used, strict=True)]
+    fields = zip(parts, used, weights, FIELDS, strict=True)
+    lines = [weighed(among(part, buckets), weight) * np.float32(by) for part, buckets, weight, by in fields]
+    seen = csr_array(hstack(lines))
     seen.indices, seen.indptr = seen.indices.astype(np.int32), seen.indptr.astype(np.int32)
     order, logistic = _margins(seen, known, ORDER), _logistic(seen, known)
     likelihood = order + logistic * np.linalg.norm(order[:-1]) / np.linalg.norm(logistic[:-1])
-    worth = np.zeros((len(used) + 1, TABLES, len(names)), np.float32)
+    worth = np.zeros((seen.shape[1] + 1, TABLES, len(names)), np.float32)
     worth[-1] = -2.0  # a category that a fold lacks stays unlikely
     worth[:, :, np.unique(known)] = np.stack([_margins(seen, known, FIRST), likelihood], axis=1)
-    table = np.zeros((len(FIELDS) << BITS, TABLES * len(names)), np.float32)
-    table[used], offsets = worth[:-1].reshape(len(used), -1), worth[-1].ravel()
-    tables = [part * np.float32(by) for part, by in zip(np.split(table, len(FIELDS)), FIELDS, strict=True)]
-    return Classifier([str(name) for name in names], weights, tables, offsets, 1.0, {})
+    ends = np.cumsum([len(buckets) for buckets in used])[:-1]
+    parts_of = np.split(worth[:-1].reshape(seen.shape[1], -1), ends)
+    tables = [part * np.float32(by) for part, by in zip(parts_of, FIELDS, strict=True)]
+    return Classifier([str(name) for name in names], used, weights, tables, worth[-1].ravel(), 1.0, {})
 
 
 def _margins(seen: csr_array, known: Known, closely: float) -> Floats:

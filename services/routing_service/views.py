@@ -50,6 +50,8 @@ ORDERS = Table(
     Column("co_units", Text),
     Column("whistles", Text),
     Column("called", Text),
+    Column("units", Text),
+    Column("open", Boolean),
     Column("objections", Integer),
     Column("returns", Integer),
     Column("urges", Integer),
@@ -124,6 +126,8 @@ class Orders(KeyedView):
         "cc_district, state, due_at",
         "state, due_at",
         "due_at, appeal_id",
+        "USING gin (string_to_array(units, ' > ')) WHERE open",
+        "USING gin (string_to_array(units, ' > '))",
         "registered_at",
         "USING btree (appeal_id) WHERE provisional",
     )

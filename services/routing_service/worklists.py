@@ -5,6 +5,7 @@ As JSON page by page, or the whole list as CSV or XLSX. Contract sections 3 and 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,30 +13,30 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
-from sqlalchemy import RowMapping, and_, case, false, func, or_, select
+from sqlalchemy import RowMapping, Text, and_, case, false, func, or_, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from starlette.responses import JSONResponse, Response
 
-from services.routing_service.state import ENDED
 from services.routing_service.views import ORDERS
 from shared.contracts.codes import CaseState, Urgency
 from shared.contracts.envelope import BEIJING, rfc3339
 from shared.engine.decider import NotYours
-from shared.engine.joined import has, split
+from shared.engine.joined import SEPARATOR, split
 from shared.engine.runtime import Running
 from shared.web.asking import Asking, reads
 from shared.web.fields import Moment
 from shared.web.identity import Ownership, Principal, Reach, Scope
 from shared.web.paging import Window, between, page
 from shared.web.preconditions import etag
+from shared.web.problems import Problem
 from shared.web.tables import MOST_ROWS, asks_for_table, table_response
 
 router = APIRouter()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
-CanReadReference = Annotated[Asking, Depends(reads(Scope.READ_REFERENCE))]
+CanReadScores = Annotated[Asking, Depends(reads(Scope.READ_SCORES))]
 NEVER_DUE = datetime(2200, 1, 1, tzinfo=BEIJING)
 """Sorts after every real due time."""
 _RUNNING = tuple(str(state) for state in (CaseState.DISPATCHED, CaseState.OBJECTED, CaseState.SIGNED))
-_ENDED = tuple(str(state) for state in ENDED)
 COLUMNS = (
     *("ticket_no", "appeal_id", "state", "lead_unit", "cc_district", "tier", "round", "dispatched_at", "due_at"),
     *("seconds_left", "overdue", "next_step", "next_due_at", "officer", "urges", "sign_overdue", "extended"),
@@ -77,6 +78,7 @@ class Filters:
     overdue: bool | None = None
     supervised: bool | None = None
     escalated: bool | None = None
+    open: Annotated[bool | None, Query(description="not ended")] = None
     urged: Annotated[bool | None, Query(description="by the appellant")] = None
     open_for_days: Annotated[int | None, Query(ge=1, le=3650, description="not ended, and registered before")] = None
 
@@ -91,10 +93,11 @@ class Filters:
         found += [
             func.coalesce(ORDERS.c[name], false()).is_(value) for name, value in flags.items() if value is not None
         ]
+        found += [ORDERS.c.open.is_(self.open)] if self.open is not None else []
         found += [(ORDERS.c.urges > 0).is_(self.urged)] if self.urged is not None else []
         found += [_overdue(now).is_(self.overdue)] if self.overdue is not None else []
         if self.open_for_days:
-            found += [ORDERS.c.registered_at < now - timedelta(days=self.open_for_days), ORDERS.c.state.not_in(_ENDED)]
+            found += [ORDERS.c.registered_at < now - timedelta(days=self.open_for_days), ORDERS.c.open]
         return found
 
 
@@ -168,7 +171,7 @@ async def get_proposals(appeal_id: str, asking: CanRead) -> Response:
 async def list_orders(
     request: Request, asking: CanRead, window: Annotated[Window, Depends()], filters: Annotated[Filters, Depends()]
 ) -> Response:
-    """Within the caller's reach. Orders that wait for a dispatcher have no due time and come last."""
+    """Within the caller's reach, open orders first. Those that wait for a dispatcher have no due time and come last."""
     now = asking.running.clock.now()
     conditions = [
         _in_reach(asking.principal),
@@ -177,7 +180,7 @@ async def list_orders(
         *filters.conditions(now),
     ]
     query = select(ORDERS).where(*conditions)
-    keys = (func.coalesce(ORDERS.c.due_at, NEVER_DUE), ORDERS.c.appeal_id)
+    keys = (case((ORDERS.c.open, 0), else_=1), func.coalesce(ORDERS.c.due_at, NEVER_DUE), ORDERS.c.appeal_id)
     if media_type := asks_for_table(request):
         return await _whole(asking, query.order_by(*keys), media_type, now)
     rows, following = await page(asking.running, query, keys, window, f"orders:{asking.principal.sub}:{filters}")
@@ -193,20 +196,23 @@ def _own_officers(filters: Filters, principal: Principal) -> list[Any]:
 
 async def _whole(asking: Asking, query: Any, media_type: str, now: datetime) -> Response:
     async with asking.running.reads.connect() as connection:
-        rows = (await connection.execute(query.limit(MOST_ROWS))).mappings().all()
+        rows = (await connection.execute(query.limit(MOST_ROWS + 1))).mappings().all()
+    if len(rows) > MOST_ROWS:
+        message = f"more than {MOST_ROWS} orders; narrow the list, e.g. by open=true or updated_after"
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "", "message": message}])
     orders = (_shown(row, asking, now) for row in rows)
     lines = [[order[name] for name in COLUMNS] for order in orders]
-    return table_response(media_type, f"orders-{now:%Y%m%d-%H%M}", COLUMNS, lines)
+    return await asyncio.to_thread(table_response, media_type, f"orders-{now:%Y%m%d-%H%M}", COLUMNS, lines)
 
 
 @router.get("/v1/accuracy", summary="How often dispatch was right, by rule, model, catalogue, unit or confidence")
 async def accuracy(
-    asking: CanReadReference,
+    asking: CanReadScores,
     by: Literal["rule", "model", "catalogue", "unit", "confidence"] = "rule",
     registered_after: Annotated[Moment | None, Query()] = None,
     registered_before: Annotated[Moment | None, Query()] = None,
 ) -> Response:
-    """Of the orders that were dispatched: `right` kept the first proposal to the end, `returned` moved after an upheld
+    """Of the orders that were dispatched: `right` are with the first proposal so far, `returned` moved after an upheld
     objection, `ping_pong` did so more than once, `corrected` went elsewhere by hand at once. Rates in percent.
     """
     sent = [ORDERS.c.first_unit.is_not(None), *between(ORDERS.c.registered_at, registered_after, registered_before)]
@@ -242,9 +248,14 @@ def _in_reach(principal: Principal) -> Any:
         case Reach.ALL:
             return ORDERS.c.state.is_not(None)
         case Reach.DISTRICT:
-            return or_(ORDERS.c.cc_district.in_(mine), ORDERS.c.lead_unit.in_(mine))
+            return or_(ORDERS.c.cc_district.in_(mine), *map(_works_on, mine))
         case Reach.OWN:
             return false()
         case Reach.UNIT:
             unit = principal.unit_id
-            return or_(ORDERS.c.lead_unit == unit, has(ORDERS.c.called, unit)) if unit else false()
+            return _works_on(unit) if unit else false()
+
+
+def _works_on(unit: str) -> Any:
+    """Lead, co-unit or called, by the index on all three."""
+    return func.string_to_array(ORDERS.c.units, SEPARATOR, type_=ARRAY(Text)).contains([unit])

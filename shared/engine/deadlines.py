@@ -29,7 +29,8 @@ from shared.eventlog.sealing import SubjectErased
 from shared.messaging.bus import Bell
 
 CLAIM_DUE = """
-    SELECT stream, name, subject, due_at FROM deadlines WHERE due_at <= $1
+    SELECT stream, name, subject, due_at FROM deadlines
+    WHERE due_at <= $1 AND split_part(name, ':', 1) = ANY($3)
     ORDER BY due_at, stream LIMIT $2 FOR UPDATE SKIP LOCKED"""
 REMOVE = """
     DELETE FROM deadlines d USING unnest($1::text[], $2::text[]) AS gone (stream, name)
@@ -73,7 +74,8 @@ class Due:
 class Deadlines:
     """`changes` says which deadlines an event (and its time) sets or meets, `commands` what to do when one passes.
 
-    A name may go on after a colon where a subject has several of a kind; `commands` has the part before it.
+    A name may go on after a colon where a subject has several of a kind; `commands` has the part before it. What only a
+    newer process knows is left to it.
     """
 
     changes: Mapping[type[Payload], Callable[[Any, datetime], Sequence[Deadline | Met]]]
@@ -131,7 +133,7 @@ class Sweeper:
         """One round: fire up to CLAIM_LIMIT due deadlines in one transaction; answers with their number."""
         now = self._clock.now()
         async with self._pool.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(CLAIM_DUE, now, CLAIM_LIMIT)
+            rows = await connection.fetch(CLAIM_DUE, now, CLAIM_LIMIT, list(self._commands))
             if not rows:
                 return 0
             within = self._executor.within(connection)

@@ -125,10 +125,10 @@ class Gazetteer:
         return tuple(sum(not chain.isdisjoint(mention) for mention in mentions) for _, mentions in evidence)
 
     def chain(self, code: str) -> dict[Level, str]:
-        """The place and what it lies in."""
+        """The place and what it lies in; a tree that bites its own tail ends where it does."""
         chain: dict[Level, str] = {}
         division = self._divisions.get(code)
-        while division is not None:
+        while division is not None and division.level not in chain:
             chain[division.level] = division.code
             division = self._divisions.get(division.parent or "")
         return chain

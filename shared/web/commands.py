@@ -7,8 +7,8 @@ preconditions, idempotency, waiting for neighbours, committing and answering are
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -144,16 +144,22 @@ class CommandRoute:
 
     async def carry_out(self, call: Call[Any], asked: Preconditions) -> Response:
         """Do what was called for, once per idempotency key. Raises Problem and what problem_of knows."""
+        with self.once_per_key(call, asked) as mark:
+            return await self._commit(call, asked.expected_version, mark)
+
+    @contextmanager
+    def once_per_key(self, call: Call[Any], asked: Preconditions) -> Iterator[Mark | None]:
+        """The request's idempotency key, held while it is worked on. Raises REQUEST_IN_PROGRESS."""
         if asked.key is None:
-            return await self._commit(call, asked.expected_version, None)
+            yield None
+            return
         client = f"public:{call.subject}" if self.scope is Scope.PUBLIC else call.principal.sub
         held = (client, asked.key)
         if held in self._in_progress:
             raise Problem("REQUEST_IN_PROGRESS")
         self._in_progress.add(held)
         try:
-            mark = _Mark(client, asked.key, call.fingerprint(), "IDEMPOTENCY_KEY_REUSED")
-            return await self._commit(call, asked.expected_version, mark)
+            yield Mark(client, asked.key, call.fingerprint(), "IDEMPOTENCY_KEY_REUSED")
         finally:
             self._in_progress.discard(held)
 
@@ -170,7 +176,7 @@ class CommandRoute:
             return b""
         return await read_body(request, running.settings.max_body_bytes)
 
-    async def _commit(self, call: Call[Any], expected: int | None, mark: _Mark | None) -> Response:
+    async def _commit(self, call: Call[Any], expected: int | None, mark: Mark | None) -> Response:
         """Carry the command out. A refusal is final only when all that neighbours had said has been heard."""
         marks = [mark] if mark else []
         try:
@@ -179,7 +185,7 @@ class CommandRoute:
             if isinstance(refusal, NotYours) and self.scope is Scope.PUBLIC:
                 raise  # a wrong tracking code: nothing that is still on its way makes it right
             held = marks if isinstance(refusal, KeyTaken) else marks[: 1 if mark else 0]
-            if (earlier := await _earlier_answer(call.running, held)) is not None:
+            if (earlier := await earlier_answer(call.running, held)) is not None:
                 return earlier
             if isinstance(refusal, KeyTaken) or not call.subject:
                 raise
@@ -188,11 +194,11 @@ class CommandRoute:
             del marks[1 if mark else 0 :]
         return await self._once(replace(call, now=call.running.clock.now()), expected, marks)
 
-    async def _once(self, call: Call[Any], expected: int | None, marks: list[_Mark]) -> Response:
+    async def _once(self, call: Call[Any], expected: int | None, marks: list[Mark]) -> Response:
         plan = await self.handle(call)
         if plan.only_once is not None:
             client, key, code = plan.only_once
-            marks.append(_Mark(client, key, call.fingerprint(), code))
+            marks.append(Mark(client, key, call.fingerprint(), code))
         intention = plan.intention if expected is None else replace(plan.intention, expected_version=expected)
         try:
             decision = await call.running.executor.execute(intention, _claims(call.running, plan, marks, self.status))
@@ -205,7 +211,7 @@ class CommandRoute:
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
+class Mark:
     """An idempotency key, what it was used for, and what to say when it is used for something else."""
 
     client: str
@@ -214,24 +220,24 @@ class _Mark:
     reused: str
 
 
-def _claims(running: Running, plan: Plan, marks: Sequence[_Mark], status: int) -> Claims | None:
+def _claims(running: Running, plan: Plan, marks: Sequence[Mark], status: int) -> Claims | None:
     if not marks:
         return None
 
     def claims(decision: Decision[Any]) -> list[Claim]:
         answer = orjson.dumps({"status": status, "version": decision.version, "body": plan.answer(decision)})
-        return [_claim(running, mark, answer) for mark in marks]
+        return [claim_of(running, mark, answer) for mark in marks]
 
     return claims
 
 
-def _claim(running: Running, mark: _Mark, answer: bytes) -> Claim:
+def claim_of(running: Running, mark: Mark, answer: bytes) -> Claim:
     """The stored answer is sealed: it may hold a tracking code that is shown once."""
     sealed = running.keyring.encrypt(ANSWERS_KEY, answer, f"{mark.client}/{mark.key}")
     return Claim(mark.client, mark.key, mark.fingerprint, sealed)
 
 
-async def _earlier_answer(running: Running, marks: Sequence[_Mark]) -> Response | None:
+async def earlier_answer(running: Running, marks: Sequence[Mark]) -> Response | None:
     for mark in marks:
         stored = await running.log.stored_answer(mark.client, mark.key)
         if stored is None:

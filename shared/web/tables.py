@@ -10,7 +10,8 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
@@ -34,6 +35,10 @@ UNREADABLE = (
     *(IndexError, AttributeError, NotImplementedError, UserWarning),
 )
 """What a file that is no table makes its readers raise."""
+
+
+ANSWERS = {"yes": True, "true": True, "是": True, "no": False, "false": False, "否": False, "": False}
+"""What people write into a column of yes and no, in small letters."""
 
 
 def asks_for_table(request: Request) -> str | None:
@@ -62,20 +67,24 @@ def read_table(file: IO[bytes], media_type: str, columns: Sequence[str], needed:
     """The rows by column name; cells that are not there are empty. Raises VALIDATION_FAILED."""
     file.seek(0)
     try:
-        records = _read_csv(file) if media_type == CSV else _read_xlsx(file)
+        with _records(file, media_type) as records:
+            header = next(iter(_few(records, 10 * len(columns))), [])
+            _check_header(header, columns, needed)
+            rows = list(_few(records, len(header)))
     except UNREADABLE:
         raise _wrong("the file cannot be read; send CSV in UTF-8, or XLSX") from None
-    header, *rows = records or [[]]
-    if len(set(filter(None, header))) < len(list(filter(None, header))):
-        raise _wrong("a column is named twice")
-    if unknown := set(filter(None, header)) - set(columns):
-        raise _wrong(f"{len(unknown)} unknown columns; known are {', '.join(columns)}")
-    if missing := [name for name in needed if name not in header]:
-        raise _wrong(f"the file has no column {', '.join(missing)}")
-    if any(len(row) > len(header) for row in rows):
-        raise _wrong("a row has more cells than the first row has names")
     named = [dict.fromkeys(columns, "") | dict(zip(header, row, strict=False)) for row in rows if any(row)]
     return [{name: cell for name, cell in row.items() if name} for row in named]
+
+
+def _check_header(header: Sequence[str], columns: Sequence[str], needed: Sequence[str]) -> None:
+    names = [name for name in header if name]
+    if len(set(names)) < len(names):
+        raise _wrong("a column is named twice")
+    if unknown := set(names) - set(columns):
+        raise _wrong(f"{len(unknown)} unknown columns; known are {', '.join(columns)}")
+    if missing := [name for name in needed if name not in names]:
+        raise _wrong(f"the file has no column {', '.join(missing)}")
 
 
 def _wrong(message: str) -> Problem:
@@ -102,15 +111,16 @@ def _xlsx(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bytes:
     return file.getvalue()
 
 
-def _read_csv(file: IO[bytes]) -> list[list[str]]:
-    text = io.TextIOWrapper(file, "utf-8-sig", newline="")
-    try:
-        return [[_plain(cell) for cell in row] for row in _few(csv.reader(text))]
-    finally:
-        text.detach()
-
-
-def _read_xlsx(file: IO[bytes]) -> list[list[str]]:
+@contextmanager
+def _records(file: IO[bytes], media_type: str) -> Iterator[Iterator[list[str]]]:
+    """Row by row, as plain cells."""
+    if media_type == CSV:
+        text = io.TextIOWrapper(file, "utf-8-sig", newline="")
+        try:
+            yield ([_plain(cell) for cell in row] for row in csv.reader(text))
+        finally:
+            text.detach()
+        return
     from openpyxl import load_workbook  # noqa: PLC0415
     from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415
 
@@ -120,17 +130,19 @@ def _read_xlsx(file: IO[bytes]) -> list[list[str]]:
         raise ValueError from error
     try:
         rows = book.worksheets[0].iter_rows(values_only=True)
-        return [[_plain("" if cell is None else _unescaped(str(cell))) for cell in _filled(row)] for row in _few(rows)]
+        yield ([_plain("" if cell is None else _unescaped(str(cell))) for cell in _filled(row)] for row in rows)
     finally:
         book.close()
 
 
-def _few(rows: Iterable[Any]) -> Iterable[Any]:
+def _few(rows: Iterator[list[str]], most_cells: int) -> Iterator[list[str]]:
     for number, row in enumerate(rows):
-        if number > MOST_ROWS or any(isinstance(cell, str) and len(cell) > LONGEST_CELL for cell in row):
+        if len(row) > most_cells:
+            raise _wrong("a row has more cells than the first row has names")
+        if number >= MOST_ROWS or any(len(cell) > LONGEST_CELL for cell in row):
             raise _wrong(f"at most {MOST_ROWS} rows, and {LONGEST_CELL} letters in a cell")
-        if any(isinstance(cell, str) and NO_TEXT.search(cell) for cell in row):
-            raise _wrong(f"line {number + 1} contains a character that is not text (NUL, surrogate or non-character)")
+        if any(NO_TEXT.search(cell) for cell in row):
+            raise _wrong(f"row {number + 1} contains a character that is not text (NUL, surrogate or non-character)")
         yield row
 
 

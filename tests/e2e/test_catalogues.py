@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from shared.contracts.envelope import rfc3339
 from shared.web.tables import CSV, XLSX, read_table
 from tests.support.city import City, Reply
 
@@ -188,6 +189,35 @@ async def test_what_a_department_must_do_itself_is_not_passed_down(
         refused = await city.post(f"{order}/dispatch", down, "DISPATCHER")
         assert (refused.status, refused.code) == (409, "NOT_FOR_THE_GRASS_ROOTS")
         assert (await city.post(f"{order}/dispatch", {"unit_id": "bj-water"}, "DISPATCHER")).status == 200
+
+
+async def test_a_name_that_is_no_code_is_refused_and_a_day_that_is_over_means_now(own: City) -> None:
+    table = "id,name,keywords,duty,basis\nlight,路灯,路灯,bj-power,Art 11\n".encode()
+    for name in ("2026%E5%B9%B4", "x" * 65, "a%20b"):
+        path = f"{VERSIONS}/{name}/file?source=x"
+        reply = await own.send("POST", path, "DISPATCHER", data=table, headers={"Content-Type": CSV})
+        assert [one["pointer"] for one in reply.body["errors"]] == ["/version"]
+    assert (await drafted(own, "late", LIGHT)).status == 201
+    past = {"effective_from": "2020-01-01T00:00:00+08:00"}
+    assert (await own.post(f"{VERSIONS}/late/publish", past, "MUNICIPAL_ADMIN")).status == 200
+    assert (await shown(own, "late", "PUBLISHED"))["effective_from"] == rfc3339(own.clock.now())
+
+
+async def test_a_draft_whose_unit_has_gone_meanwhile_is_not_published(own: City) -> None:
+    rule = LIGHT | {"duty": "bj-sports"}
+    assert (await drafted(own, "gone", rule)).status == 201
+    known = (await own.get("/routing/v1/units?unit_type=MUNICIPAL_DEPT&limit=200")).body["items"]
+    (sports,) = (one for one in known if one["unit_id"] == "bj-sports")
+    names = ("unit_id", "name", "name_en", "unit_type", "parent_id", "aliases")
+    closed = {name: sports[name] for name in names} | {"closed": True}
+    assert (await own.send("PUT", "/routing/v1/units", "MUNICIPAL_ADMIN", json=closed)).status == 200
+
+    async def refused() -> Reply:
+        return await own.post("/routing/v1/catalogue/validate", {"rules": [rule]}, "DISPATCHER")
+
+    await own.until(refused, lambda reply: not reply.body["ok"])
+    reply = await published(own, "gone")
+    assert (reply.status, [one["pointer"] for one in reply.body["errors"]]) == (422, ["/rules/0/duty"])
 
 
 def test_the_table_of_a_catalogue_is_what_people_can_read() -> None:

@@ -93,22 +93,28 @@ async def test_nothing_is_dispatched_to_a_unit_that_exists_no_more(
     new_city: Callable[..., AbstractAsyncContextManager[City]],
 ) -> None:
     async with new_city() as city:
-        gas = next(
-            one
-            for one in (await city.get(f"{UNITS}?unit_type=PUBLIC_ENTERPRISE&limit=200")).body["items"]
-            if one["unit_id"] == "bj-gas"
-        )
-        entry = {name: gas[name] for name in ("unit_id", "name", "name_en", "unit_type", "parent_id", "aliases")}
-        assert (await city.send("PUT", UNITS, "MUNICIPAL_ADMIN", json=entry | {"closed": True})).status == 200
+        entries = (await city.get(f"{UNITS}?unit_type=PUBLIC_ENTERPRISE&limit=200")).body["items"]
+        names = ("unit_id", "name", "name_en", "unit_type", "parent_id", "aliases")
+        by_id = {one["unit_id"]: {name: one[name] for name in names} for one in entries}
+        needed = await city.send("PUT", UNITS, "MUNICIPAL_ADMIN", json=by_id["bj-gas"] | {"closed": True})
+        assert (needed.status, needed.code) == (409, "UNIT_HAS_DUTIES") and "rules" in needed.body["detail"]
+        gone = by_id["bj-sanitation"] | {"closed": True}
+        assert (await city.send("PUT", UNITS, "MUNICIPAL_ADMIN", json=gone)).status == 200
         appeal = await city.register(kind="CONSULT")
         path = f"/routing/v1/orders/{appeal['appeal_id']}"
         await city.until(lambda: city.get(path), lambda reply: reply.status == 200)
-        body = {"unit_id": "bj-gas", "reason": "燃气"}
+        body = {"unit_id": "bj-sanitation", "reason": "环卫"}
 
         async def refused() -> Reply:
-            return await city.post(
-                f"{path}/dispatch", body | {"unit_id": "bj-gas"}, "DISPATCHER", headers={"If-Match": '"99"'}
-            )
+            stale = {"If-Match": '"99"'}  # it is not to be dispatched while the view is behind
+            return await city.post(f"{path}/dispatch", body, "DISPATCHER", headers=stale)
 
         reply = await city.until(refused, lambda r: r.status == 422)
         assert [one["pointer"] for one in reply.body["errors"]] == ["/unit_id"]
+
+
+async def test_a_tree_never_bites_its_own_tail(own: City) -> None:
+    district = {"unit_id": "110105", "name": "朝阳区", "unit_type": "DISTRICT"}
+    for parent in ("110105001", "110105", "110101"):
+        reply = await own.send("PUT", UNITS, "MUNICIPAL_ADMIN", json=district | {"parent_id": parent})
+        assert [one["pointer"] for one in reply.body["errors"]] == ["/parent_id"], parent

@@ -56,7 +56,7 @@ async def test_the_list_is_narrowed_by_what_matters(own: City) -> None:
     for query, count in {
         "": 2, "&state=SIGNED": 1, "&overdue=false": 2, "&overdue=true": 0, "&tier=LIFELINE": 2, "&tier=GENERAL": 0,
         "&supervised=true": 0, "&supervised=false": 2, "&urged=true": 0, "&open_for_days=1": 0, "&officer=-": 2,
-        "&district=110105": 0, "&due_after=2030-01-01T00:00:00%2B08:00": 0,
+        "&district=110105": 0, "&open=true": 2, "&open=false": 0, "&due_after=2030-01-01T00:00:00%2B08:00": 0,
     }.items():  # fmt: skip
         assert len(await listed(own, query)) == count, query
     assert (await own.get(f"{ORDERS}?overdue=perhaps")).status == 422
@@ -89,6 +89,16 @@ async def test_many_are_signed_at_once_and_each_has_its_own_answer(
             (mine[2], "SIGNED", None),
             (unknown, None, "NOT_FOUND"),
         ]
+        keyed = {"Idempotency-Key": "bulk-1"}
+        sent = {"appeal_ids": [mine[1], mine[1], (await city.dispatched())["appeal_id"]]}
+        first, again = [
+            await city.post(f"{ORDERS}/sign", sent, "ENTERPRISE_HANDLER", unit=WATER, headers=keyed) for _ in range(2)
+        ]
+        assert (first.body["done"], first.body["refused"]) == (1, 1) and again.body == first.body
+        assert again.headers["Idempotent-Replayed"] == "true"
+        other = {"appeal_ids": [mine[2]]}
+        reused = await city.post(f"{ORDERS}/sign", other, "ENTERPRISE_HANDLER", unit=WATER, headers=keyed)
+        assert (reused.status, reused.code) == (422, "IDEMPOTENCY_KEY_REUSED")
         foreign = await by_unit(city, "sign", {"appeal_ids": [mine[1]]}, unit="bj-gas")
         assert [one["code"] for one in foreign.body["items"]] == ["NOT_FOUND"]
 

@@ -50,6 +50,7 @@ DAY = timedelta(days=1)
 REMINDED = OrderReminded(unit_id=TOWN.unit_id, round=1, ground="CLOCK", urges=0, due_at=DISPATCHED.due_at)
 WATCH_AT = DISPATCHED.sign_due_at + DAY
 UP_AT = AT + 45 * DAY
+RING = AT + 60 * DAY
 ON_LEDGER = LedgerOpened(plan="明年改造", review_on=AT + 30 * DAY, seconds_left=5 * 86400, round=1)
 DONE = HandlingCompleted(round=1)
 ENDED = OrderEnded(outcome=CaseState.CLOSED)
@@ -90,33 +91,31 @@ def passed_on(first: OrderDispatched = DISPATCHED, *before: Payload) -> tuple[Pa
     return (*history, *ORDER.decide(uphold(), ORDER.fold(history)))
 
 
-# ---- 催办: reminded ----
-
-
 @pytest.mark.parametrize("before", [(), (SIGNED,), (OVERDUE,), (OBJECTED,), (SIGNED, OBJECTED)])
 def test_the_clock_reminds_the_unit_once_in_a_round(before: tuple[Payload, ...]) -> None:
-    sent(*before).when(Remind(at=AT)).then(REMINDED)
-    sent(*before, REMINDED).when(Remind(at=AT)).then()
+    sent(*before).when(Remind(at=DISPATCHED.remind_at - MOMENT)).then()
+    sent(*before).when(Remind(at=DISPATCHED.remind_at)).then(REMINDED)
+    sent(*before, REMINDED).when(Remind(at=RING)).then()
 
 
 def test_the_clock_reminds_anew_in_the_next_round() -> None:
     second = dispatched(2, at=AT + 8 * DAY)
     again = REMINDED.model_copy(update={"round": 2, "due_at": second.due_at})
-    sent(REMINDED, EXPIRED, second).when(Remind(at=AT)).then(again)
-    sent(EXPIRED, second, again).when(Remind(at=AT)).then()
+    sent(REMINDED, EXPIRED, second).when(Remind(at=RING)).then(again)
+    sent(EXPIRED, second, again).when(Remind(at=RING)).then()
 
 
 def test_a_unit_that_gets_the_order_after_an_objection_is_reminded_by_its_own_clock() -> None:
     """With a limit of 24 hours the first unit can be reminded and still object; the time of the second begins anew."""
     lifeline = dispatched(tier=Urgency.LIFELINE)
     reminded = REMINDED.model_copy(update={"due_at": lifeline.due_at})
-    reminder = given(ORDER, *passed_on(lifeline, reminded)).when(Remind(at=AT)).decided()
+    reminder = given(ORDER, *passed_on(lifeline, reminded)).when(Remind(at=RING)).decided()
     assert [(one.unit_id, one.round) for one in reminder] == [("bj-power", 1)]
 
 
 @pytest.mark.parametrize("stopped", [(DONE,), (EXPIRED,), (SIGNED, ON_LEDGER), (ENDED,)])
 def test_nobody_is_reminded_while_the_clock_does_not_run(stopped: tuple[Payload, ...]) -> None:
-    sent(*stopped).when(Remind(at=AT)).then()
+    sent(*stopped).when(Remind(at=RING)).then()
 
 
 def test_a_reminder_names_the_due_time_as_it_is_now() -> None:
@@ -124,15 +123,15 @@ def test_a_reminder_names_the_due_time_as_it_is_now() -> None:
     extended = ExtensionGranted(
         unit_id=TOWN.unit_id, due_at=later, previous_due_at=DISPATCHED.due_at, round=1, policy=LIMITS.version
     )
-    closed = LedgerClosed(reason="已具备条件", due_at=later, round=1)
+    closed = LedgerClosed(reason="已具备条件", due_at=later, round=1, remind_at=AT + DAY)
     for history in ((SIGNED, extended), (SIGNED, ON_LEDGER, closed)):
-        sent(*history).when(Remind(at=AT)).then(REMINDED.model_copy(update={"due_at": later}))
+        sent(*history).when(Remind(at=RING)).then(REMINDED.model_copy(update={"due_at": later}))
         sent(*history).when(urged(1)).then(by_appellant(1).model_copy(update={"due_at": later}))
 
 
 def test_an_urge_reminds_the_unit_however_often_the_clock_has() -> None:
     sent(REMINDED).when(urged(1)).then(by_appellant(1))
-    sent(by_appellant(1)).when(Remind(at=AT)).then(REMINDED.model_copy(update={"urges": 1}))
+    sent(by_appellant(1)).when(Remind(at=RING)).then(REMINDED.model_copy(update={"urges": 1}))
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
@@ -315,7 +314,7 @@ HISTORIES: dict[str, tuple[Payload, ...]] = {
     "ended": (PROPOSED, DISPATCHED, OVERDUE, ENDED),
 }
 COMMANDS: dict[str, Command] = {
-    "remind": Remind(at=AT),
+    "remind": Remind(at=RING),
     "urged": urged(1),
     "urged often": urged(3),
     "supervise": SuperviseByItself(at=UP_AT),

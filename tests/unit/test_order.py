@@ -93,7 +93,7 @@ def dispatched(round_: int = 1, tier: Urgency = Urgency.GENERAL, at: datetime = 
         sign_due_at=due.sign,
         due_derivation=due.derivation,
         remind_at=due.remind,
-        escalate_at=at + LIMITS.ladder.escalate_open if round_ == 1 else None,
+        escalate_at=max(AT + LIMITS.ladder.escalate_open, at),
         by_hand=False,
         catalogue_version="BJ-2026-1",
         rule_id="rubbish",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.routing_service.classifier import BITS, FIELDS, TABLES, Classifier
+from services.routing_service.classifier import FIELDS, TABLES, Classifier
 from services.routing_service.directory import Desk
 from services.routing_service.jurisdiction import Gazetteer
 from services.routing_service.matter import Matter
@@ -35,10 +35,10 @@ def desk(*rules: Rule, version: str | None = "test-1") -> Desk:
 
 def hears(shares: Mapping[str, float], **about: Any) -> Classifier:
     """A classifier that finds each label as likely as this, whatever it reads."""
-    empty = [np.zeros(1 << BITS, np.float32) for _ in FIELDS]
-    tables = [np.zeros((1 << BITS, TABLES * len(shares)), np.float32) for _ in FIELDS]
+    used, weights = [np.zeros(0, np.int32) for _ in FIELDS], [np.zeros(0, np.float32) for _ in FIELDS]
+    tables = [np.zeros((0, TABLES * len(shares)), np.float32) for _ in FIELDS]
     bias = np.array([log(share) for share in shares.values()] * TABLES)
-    return Classifier(list(shares), empty, tables, bias, 1.0, about)
+    return Classifier(list(shares), used, weights, tables, bias, 1.0, about)
 
 
 def ruled(matter: Matter, *rules: Rule) -> list[dict[str, Any]]:
