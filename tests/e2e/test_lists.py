@@ -93,7 +93,7 @@ async def test_pages_hold_what_has_not_changed_although_other_things_do(city: Ci
     assert sorted([item["appeal_id"] for item in first.body["items"]] + second) == sorted(ids)
 
 
-async def test_a_worklist_holds_every_order_once_the_open_ones_first_soonest_due_first_the_undispatched_last(
+async def test_a_worklist_holds_every_order_once_the_open_first_by_due_time(
     city: City,
 ) -> None:
     for urgency in ("GENERAL", "LIFELINE", "EMERGENCY"):
