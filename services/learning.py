@@ -38,6 +38,7 @@ TOKEN_SECONDS = 3600
 def train_command(out: Annotated[Path, typer.Option(help="where the model goes")], file: Examples = None) -> None:
     """Learn from classified messages, or from the log: who led each order in the end. Says how good the model is."""
     from services.classifying import shown
+    from services.routing_service.limits import shipped_limits
     from services.routing_service.training import TooLittle
 
     try:
@@ -46,6 +47,9 @@ def train_command(out: Annotated[Path, typer.Option(help="where the model goes")
     except TooLittle as error:
         raise CannotStart(str(error)) from None
     screen.print("  " + " · ".join(shown(trained.measures)), soft_wrap=True)
+    if trained.measures.macro_f1 < shipped_limits().least_macro_f1:
+        screen.print("  [red]too poor to be put in force[/]; train it on more or better examples")
+        return
     screen.print(f"  next: jiesu models add {escape(str(out))}", soft_wrap=True)
 
 
@@ -92,9 +96,9 @@ def list_command(url: City = None) -> None:
     """Every model that the city keeps, how good it is, and which one is in force."""
     answer = _ask("GET", "", url)
     for one in answer["items"]:
-        mark = "[green]in force[/]" if one["active"] else "        "
+        mark = "in force" if one["active"] else "        "
         measures = " · ".join(f"{name} {value}" for name, value in one["measures"].items())
-        screen.print(f"  {one['model_version']}  {mark}  {one['rows']} rows · {measures}", soft_wrap=True)
+        typer.echo(f"{one['model_version']}  {mark}  {one['rows']} rows · {measures}")
     if not answer["items"]:
         screen.print("  none; the rules alone serve. Make one: jiesu train --out model.npz")
 

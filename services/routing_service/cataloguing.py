@@ -132,12 +132,24 @@ async def draft_file(call: Call[Upload]) -> Plan:
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/source", "message": message}])
     needed = ("id", "name", "keywords", "duty", "basis")
     rows = await asyncio.to_thread(read_table, call.body.file, call.body.media_type, COLUMNS, needed)
-    try:
-        rules = RulesBody.model_validate_json(orjson.dumps({"rules": [_rule_of(row) for row in rows]})).rules
-    except ValidationError as error:
-        errors = [{"pointer": pointer(one["loc"]), "message": one["msg"][:200]} for one in error.errors()[:50]]
-        raise Problem("VALIDATION_FAILED", "pointers count the lines below the first from 0", errors=errors) from None
-    return await _draft(call, call.subject, source, rules)
+    rules, errors = [], []
+    for row in rows:
+        try:
+            rules.append((row.number, RuleBody.model_validate_json(orjson.dumps(_rule_of(row)))))
+        except ValidationError as error:
+            errors += [_at(row.number, pointer(one["loc"]), one["msg"]) for one in error.errors()]
+    numbers, bodies = [number for number, _ in rules], [rule for _, rule in rules]
+    found = findings([Rule(**body.model_dump()) for body in bodies], await _units(call.running))
+    errors += [_at(numbers[one.rule], f"/{one.field}", f"{one.code}: {one.message}") for one in found if one.wrong]
+    if errors or not bodies:
+        errors.sort(key=lambda one: int(one["pointer"].split("/")[2]))
+        detail = "pointers name the row of the sheet, whose first row is 1" if errors else "the table has no rules"
+        raise Problem("VALIDATION_FAILED", detail, errors=errors[:200])
+    return await _draft(call, call.subject, source, bodies)
+
+
+def _at(row: int, where: str, message: str) -> dict[str, str]:
+    return {"pointer": f"/rows/{row}{where}", "message": message[:300]}
 
 
 async def _draft(call: Call[Any], version: str, source: str, rules: Sequence[RuleBody]) -> Plan:
@@ -318,7 +330,8 @@ def _rule_of(row: Mapping[str, str]) -> dict[str, Any]:
     lists = {name: [word.strip() for word in row[name].split(BETWEEN) if word.strip()] for name in LISTS}
     plain_ = {name: row[name].strip() for name in COLUMNS if row[name].strip() and name not in LISTS}
     given = row["department_only"].strip().lower()
-    return plain_ | lists | {"department_only": ANSWERS.get(given, given)}
+    tier = {"tier": plain_["tier"].upper()} if "tier" in plain_ else {}
+    return plain_ | lists | tier | {"department_only": ANSWERS.get(given, given)}
 
 
 _VERSIONS = "/v1/catalogue/versions"

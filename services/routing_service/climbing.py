@@ -15,10 +15,15 @@ from services.routing_service.limits import Limits
 from services.routing_service.state import ENDED, Order
 from shared.contracts.codes import CaseState, UnitType
 from shared.contracts.envelope import Payload
-from shared.contracts.routing import LadderStepTaken, OrderHandedOver, OrderReminded
+from shared.contracts.routing import DispatchOverdue, LadderStepTaken, OrderHandedOver, OrderReminded
 from shared.engine.decider import Command, IllegalTransition, NotYours
 
 Ground = Literal["URGED", "NOT_SIGNED", "ROUNDS", "LONG_OPEN"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteDispatchOverdue(Command):
+    """Somebody should have decided by now where it goes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,11 +56,13 @@ class HandOver(Command):
     officer: str | None
 
 
-COMMANDS = (Remind, NoteUrged, SuperviseByItself, EscalateByItself, HandOver)
+COMMANDS = (NoteDispatchOverdue, Remind, NoteUrged, SuperviseByItself, EscalateByItself, HandOver)
 
 
 def decide(command: Command, order: Order) -> Sequence[Payload]:
     match command:
+        case NoteDispatchOverdue():
+            return _note_dispatch_overdue(command, order)
         case Remind():
             rings = order.running and not order.reminded and order.remind_at and command.at >= order.remind_at
             return [] if not rings else _reminded("CLOCK", order.urges, order)
@@ -75,6 +82,14 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
         case HandOver():
             return _hand_over(command, order)
     raise TypeError(command)
+
+
+def _note_dispatch_overdue(command: NoteDispatchOverdue, order: Order) -> Sequence[Payload]:
+    due_at = order.proposal.dispatch_due_at if order.proposal else None
+    undecided = order.state in {CaseState.REGISTERED, CaseState.CONSULTING}
+    if not undecided or due_at is None or command.at < due_at:
+        return []
+    return [DispatchOverdue(due_at=due_at)]
 
 
 def came_back(round_: int, order: Order, limits: Limits) -> Sequence[Payload]:

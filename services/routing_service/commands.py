@@ -47,6 +47,7 @@ from services.routing_service.postponing import (
     PutOnLedger,
     ReviewLedger,
 )
+from services.routing_service.rulebook import GRASS_ROOTS
 from services.routing_service.state import Order
 from shared.engine.execute import Intention
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
@@ -145,7 +146,10 @@ async def deny_extension(call: Call[ReasonBody]) -> Plan:
 async def whistle(call: Call[WhistleBody]) -> Plan:
     """街乡吹哨"""
     for number, department in enumerate(call.body.departments):
-        await _unit(call, department, f"/departments/{number}")
+        unit = await _unit(call, department, f"/departments/{number}")
+        if unit.unit_type in GRASS_ROOTS:
+            message = "streets and communities are not whistled for; name departments"
+            raise Problem("VALIDATION_FAILED", errors=[{"pointer": f"/departments/{number}", "message": message}])
     body = call.body.model_dump()
     return _plan(call, BlowWhistle(at=call.now, actor=call.actor, limits=shipped_limits(), **body))
 

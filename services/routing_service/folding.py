@@ -39,6 +39,7 @@ def _proposed(row: dict[str, Any], event: Envelope) -> None:
         proposed_rule=first.get("rule_id") if first else None,
         proposed_catalogue=data.get("catalogue_version"),
         automatic=data["automatic"],
+        dispatch_due_at=datetime.fromisoformat(data["dispatch_due_at"]) if "dispatch_due_at" in data else None,
         open=True,
         objections=0,
         returns=0,

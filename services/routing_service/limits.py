@@ -106,6 +106,8 @@ class Limits:
     source: str
     most_table_bytes: int
     most_model_bytes: int
+    least_macro_f1: Decimal
+    dispatch_within: timedelta
     works: Works = official
 
     def due(self, tier: Urgency, dispatched_at: datetime, category: str | None = None) -> Due:
@@ -194,6 +196,8 @@ def shipped_limits() -> Limits:
         source=table["source"],
         most_table_bytes=table["files"]["most_table_bytes"],
         most_model_bytes=table["files"]["most_model_bytes"],
+        least_macro_f1=Decimal(table["classifier"]["least_macro_f1"]),
+        dispatch_within=_DURATION.validate_python(dispatch["by_hand_within"]),
     )
 
 

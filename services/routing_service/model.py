@@ -6,8 +6,9 @@ the rules alone serve.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 
 from shared.contracts.duties import ClassifierActivated, ClassifierRolledBack, ClassifierStored
 from shared.contracts.envelope import Payload
@@ -28,9 +29,9 @@ def version_of(sha256: str) -> str:
 
 @dataclass(frozen=True)
 class Models:
-    """`stored` by version; `history` are the activations that stand, the last one in force."""
+    """`stored`: how good each version is; `history` are the activations that stand, the last one in force."""
 
-    stored: frozenset[str] = frozenset()
+    stored: Mapping[str, ClassifierStored] = field(default_factory=dict)
     history: tuple[str, ...] = ()
 
     @property
@@ -48,9 +49,10 @@ class Store(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Activate(Command):
-    """Let proposals be made with it."""
+    """Let proposals be made with it, if it is good enough."""
 
     version: str
+    least_macro_f1: Decimal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +71,9 @@ def decide(command: Command, models: Models) -> Sequence[Payload]:
                 raise NotYours
             if models.history and models.history[-1] == command.version:
                 return []
+            if Decimal(models.stored[command.version].measures["macro_f1"]) < command.least_macro_f1:
+                detail = f"its macro-F1 on messages that it had not seen is below {command.least_macro_f1}"
+                raise Refused("CLASSIFIER_TOO_POOR", f"{detail}; train it on more or better examples")
             before = models.history[-1] if models.history else None
             return [ClassifierActivated(model_version=command.version, previous=before)]
         case RollBack():
@@ -82,7 +87,7 @@ def decide(command: Command, models: Models) -> Sequence[Payload]:
 def evolve(models: Models, event: Payload) -> Models:
     match event:
         case ClassifierStored():
-            return replace(models, stored=models.stored | {event.model_version})
+            return replace(models, stored={**models.stored, event.model_version: event})
         case ClassifierActivated():
             return replace(models, history=(*models.history, event.model_version))
         case ClassifierRolledBack():

@@ -6,11 +6,12 @@ The city goes on without one: then the rules alone serve.
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from typing import IO, Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
@@ -77,6 +78,7 @@ def _read(file: IO[bytes]) -> Classifier:
 def _facts(model: Classifier, digest: str, size: int) -> ClassifierStored:
     about = model.about
     try:
+        f1 = str(Decimal(about["measures"]["macro_f1"]))
         return ClassifierStored(
             model_version=version_of(digest),
             sha256=digest,
@@ -84,16 +86,17 @@ def _facts(model: Classifier, digest: str, size: int) -> ClassifierStored:
             categories=tuple(model.categories),
             data=about["data"],
             rows=about["rows"],
-            measures=about["measures"],
+            measures={name: str(Decimal(value)) for name, value in about["measures"].items()} | {"macro_f1": f1},
         )
-    except (KeyError, ValidationError):
+    except (KeyError, ValueError, TypeError, AttributeError, ArithmeticError):
         message = "the model does not say what it learned from, or how good it is; make it with `jiesu train`"
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": "", "message": message}]) from None
 
 
 async def activate(call: Call[NoBody]) -> Plan:
     """Proposals are made with this model from now on."""
-    command = Activate(at=call.now, actor=call.actor, version=call.path["version"])
+    least = shipped_limits().least_macro_f1
+    command = Activate(at=call.now, actor=call.actor, version=call.path["version"], least_macro_f1=least)
     return Plan(Intention(MODELS, SUBJECT, command), state_and_version)
 
 

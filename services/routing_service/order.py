@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from services.routing_service import climbing, contesting, cooperating, postponing
-from services.routing_service.climbing import EscalateByItself, NoteUrged, Remind, SuperviseByItself
+from services.routing_service.climbing import (
+    EscalateByItself,
+    NoteDispatchOverdue,
+    NoteUrged,
+    Remind,
+    SuperviseByItself,
+)
 from services.routing_service.contesting import NoteObjectionReviewOverdue
 from services.routing_service.cooperating import NoteReportInOverdue
 from services.routing_service.dispatching import dispatched, may_lead
@@ -147,7 +153,7 @@ def _unknown(command: Command) -> Sequence[Payload]:
 _NOTES = (
     *(DispatchAsProposed, NoteSignOverdue, NoteLimitExpired, StopClock, Redispatch, End),
     *(NoteReviewOverdue, NoteAnswerOverdue, NoteObjectionReviewOverdue, NoteReportInOverdue, CorrectDueTime),
-    *(Remind, NoteUrged, SuperviseByItself, EscalateByItself),
+    *(Remind, NoteUrged, SuperviseByItself, EscalateByItself, NoteDispatchOverdue),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from sqlalchemy import RowMapping, func, select
 from starlette.responses import JSONResponse, Response
 
@@ -38,6 +38,7 @@ CanReadReference = Annotated[Asking, Depends(reads(Scope.READ_REFERENCE))]
 Words = Annotated[tuple[Label, ...], Field(max_length=200)]
 COLUMNS = ("unit_id", "name", "name_en", "unit_type", "parent_id", "aliases", "closed")
 BETWEEN = "|"
+_MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 PARENTS = {UnitType.STREET_TOWN: {UnitType.DISTRICT}, UnitType.COMMUNITY: {UnitType.STREET_TOWN}}
 """What a unit of a kind hangs on; any other may hang on what no place hangs on, or on nothing."""
 OTHERS = set(UnitType) - {UnitType.STREET_TOWN, UnitType.COMMUNITY}
@@ -74,7 +75,7 @@ async def keep_unit(call: Call[UnitBody]) -> Plan:
     if body.closed:
         await _without_duties(call, body.unit_id)
     parents = await _entered(call, body.parent_id) if body.parent_id else {}
-    _fit_together([body], parents, one=True)
+    _fit_together([body], parents)
     command = KeepUnit(at=call.now, actor=call.actor, entry=body.entry(), effective_from=body.effective_from)
     return Plan(Intention(UNIT, body.unit_id, command), state_and_version)
 
@@ -83,34 +84,55 @@ async def keep_file(call: Call[Upload]) -> Sequence[Intention[Any]]:
     """Every unit of a table; what is as it was stays untouched. A table with a wrong line changes nothing."""
     needed = ("unit_id", "name", "unit_type")
     rows = await asyncio.to_thread(read_table, call.body.file, call.body.media_type, COLUMNS, needed)
-    bodies = [_body(number, row) for number, row in enumerate(rows)]
+    day = _day(call.body.fields)
+    bodies, errors = [], []
+    for row in rows:
+        try:
+            bodies.append(UnitBody.model_validate_json(orjson.dumps(_entry_of(row))))
+        except ValidationError as error:
+            wrong = error.errors()
+            errors += [
+                {"pointer": f"/rows/{row.number}{pointer(one['loc'])}", "message": one["msg"][:200]} for one in wrong
+            ]
+    if errors:
+        raise Problem(
+            "VALIDATION_FAILED", "pointers name the row of the sheet, whose first row is 1", errors=errors[:200]
+        )
     known = await _known(call.running)
-    _fit_together(bodies, {id_: UnitType(row["unit_type"]) for id_, row in known.items() if row["unit_type"]})
+    for closed in (one.unit_id for one in bodies if one.closed):
+        await _without_duties(call, closed)
+    numbers = [row.number for row in rows]
+    _fit_together(bodies, {id_: UnitType(row["unit_type"]) for id_, row in known.items() if row["unit_type"]}, numbers)
     grounds = {id_: orjson.loads(row["boundary"]) for id_, row in known.items() if row["boundary"]}
     return [
-        Intention(UNIT, one.unit_id, KeepUnit(at=call.now, actor=call.actor, entry=one.entry(grounds.get(one.unit_id))))
-        for one in bodies
+        Intention(UNIT, entry.unit_id, KeepUnit(at=call.now, actor=call.actor, entry=entry, effective_from=day))
+        for entry in (one.entry(grounds.get(one.unit_id)) for one in bodies)
     ]
 
 
-def _body(number: int, row: Mapping[str, str]) -> UnitBody:
+def _day(fields: Mapping[str, str]) -> datetime | None:
+    """`?effective_from=` for the whole table. Raises VALIDATION_FAILED."""
+    try:
+        return _MOMENT.validate_python(fields["effective_from"]) if "effective_from" in fields else None
+    except ValidationError as error:
+        message = error.errors()[0]["msg"]
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/effective_from", "message": message}]) from None
+
+
+def _entry_of(row: Mapping[str, str]) -> dict[str, Any]:
     given: dict[str, Any] = {name: row[name].strip() for name in COLUMNS if row[name].strip()}
     given["aliases"] = [alias.strip() for alias in row["aliases"].split(BETWEEN) if alias.strip()]
     if "closed" in given:
         given["closed"] = ANSWERS.get(given["closed"].lower(), given["closed"])
-    try:
-        return UnitBody.model_validate_json(orjson.dumps(given))
-    except ValidationError as error:
-        errors = [{"pointer": f"/{number}{pointer(one['loc'])}", "message": one["msg"][:200]} for one in error.errors()]
-        raise Problem("VALIDATION_FAILED", errors=errors[:50]) from None
+    return given
 
 
-def _fit_together(bodies: Sequence[UnitBody], known: Mapping[str, UnitType], one: bool = False) -> None:
+def _fit_together(bodies: Sequence[UnitBody], known: Mapping[str, UnitType], rows: Sequence[int] = ()) -> None:
     """Raises VALIDATION_FAILED for a parent that is not there or of the wrong kind, and for a unit named twice."""
     types = {**known} | {body.unit_id: body.unit_type for body in bodies}
     errors, seen = [], set()
     for number, body in enumerate(bodies):
-        where = "" if one else f"/{number}"
+        where = f"/rows/{rows[number]}" if rows else ""
         if body.unit_id in seen:
             errors.append({"pointer": f"{where}/unit_id", "message": "this unit stands in the table twice"})
         seen.add(body.unit_id)
@@ -121,7 +143,7 @@ def _fit_together(bodies: Sequence[UnitBody], known: Mapping[str, UnitType], one
             message = f"must name a unit that is there, a {' or '.join(sorted(allowed))}"
             errors.append({"pointer": f"{where}/parent_id", "message": message})
     if errors:
-        raise Problem("VALIDATION_FAILED", errors=errors[:50])
+        raise Problem("VALIDATION_FAILED", errors=errors[:200])
 
 
 async def _without_duties(call: Call[Any], unit_id: str) -> None:
@@ -156,6 +178,9 @@ async def list_units(
 ) -> Response:
     """Units by id, with what is planned for them; or as they were at a moment, then whole and without pages."""
     now = asking.running.clock.now()
+    if as_of is not None and as_of > now:
+        message = "lies ahead; what is planned for a unit stands with it as `planned`"
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/as_of", "message": message}])
     if as_of is not None:
         units = await _as_of(asking.running, as_of)
         wanted = [one for one in units if _is(one, unit_type, parent_id)]

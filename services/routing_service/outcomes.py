@@ -40,12 +40,13 @@ class Outcome:
 async def outcomes(running: Running, progress: Progress) -> list[Outcome]:
     """Every appeal whose order has ended and that can still be read. Raises BusUnavailable."""
     led, found, read = await _led(running), [], 0
+    total = await running.pool.fetchval("SELECT count(*) FROM orders")
     async for past in past_appeals(running):
         read += 1
         if (last := led.get(past.appeal_id)) is not None:
             found.append(Outcome(past, *last))
         if read % 500 == 0:
-            progress(read, max(read, len(led)))
+            progress(read, max(read, total))
     progress(read, read)
     return found
 
@@ -61,9 +62,9 @@ async def _led(running: Running) -> dict[str, tuple[str, str]]:
 def learned_from(found: Sequence[Outcome], desk: Desk, progress: Progress) -> Trained:
     """A model of duties, with a calibration of what the desk will say with its help. Raises TooLittle.
 
-    Duties that were met too seldom to be measured are left out.
+    Duties with too few different texts to be measured are left out.
     """
-    often = Counter(one.duty for one in found)
+    often = Counter(duty for duty, _ in {(one.duty, one.past.matter.content) for one in found})
     used = [one for one in found if often[one.duty] >= FOLDS]
     data = sha256("\n".join(f"{one.past.appeal_id} {one.duty}" for one in used).encode()).hexdigest()
     trained = train([_example(one) for one in used], {"data": data, "rows": len(used)}, progress)

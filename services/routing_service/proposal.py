@@ -167,7 +167,10 @@ def _for_departments(best: list[Reading]) -> list[Reading]:
 def _candidate(reading: Reading, total: Decimal, matter: Matter, ground: Ground, learned: Learned) -> Candidate:
     unit, rule = reading.unit, reading.rule
     assert unit is not None
-    confidence = calibrated(reading.points / total, learned.calibration).quantize(_HUNDREDTH, ROUND_HALF_UP)
+    confidence = calibrated(reading.points / total, learned.calibration)
+    if rule is None:  # nobody is surer than the model itself
+        confidence = min(confidence, sum((learned.shares[label] for label in reading.labels), Decimal(0)))
+    confidence = confidence.quantize(_HUNDREDTH, ROUND_HALF_UP)
     return Candidate(
         unit_id=unit.unit_id,
         name=unit.name,
@@ -197,14 +200,17 @@ def _why(reading: Reading, matter: Matter, ground: Ground, learned: Learned) -> 
 
 
 def calibrated(said: Decimal, pairs: Sequence[tuple[Decimal, Decimal]]) -> Decimal:
-    """The confidence that experience gives, on straight lines between the pairs; without any as it was said."""
+    """The confidence that experience gives, on straight lines between the pairs; without any as it was said. Below the
+    first pair nothing was measured: it falls to 0 with what was said.
+    """
     if not pairs:
         return said
+    pairs = [(Decimal(0), Decimal(0)), *pairs] if pairs[0][0] > 0 else pairs
     for (low, low_true), (high, high_true) in pairwise(pairs):
         if low <= said <= high:
             part = (said - low) / (high - low) if high > low else Decimal(1)
             return low_true + part * (high_true - low_true)
-    return pairs[0][1] if said < pairs[0][0] else pairs[-1][1]
+    return pairs[-1][1]
 
 
 def _district_coordinates(district: Unit, source: str, matter: Matter, directory: Directory) -> Candidate:

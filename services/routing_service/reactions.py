@@ -6,7 +6,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.routing_service.climbing import EscalateByItself, NoteUrged, Remind, SuperviseByItself
+from services.routing_service.climbing import (
+    EscalateByItself,
+    NoteDispatchOverdue,
+    NoteUrged,
+    Remind,
+    SuperviseByItself,
+)
 from services.routing_service.contesting import NoteObjectionReviewOverdue
 from services.routing_service.cooperating import NoteReportInOverdue
 from services.routing_service.directory import Desk, read_directory
@@ -87,6 +93,7 @@ def on_registered(heard: Heard, desk: Desk) -> Sequence[Intention[Any]]:
         registered_at=at,
         candidates=tuple(candidates),
         automatic=goes_by_itself,
+        dispatch_due_at=at + desk.limits.dispatch_within,
         hold_until=desk.limits.hold_until(matter.urgency, at) if goes_by_itself else None,
         urgency=matter.urgency,
         category=facts.category_path[0] if facts.category_path else None,
@@ -139,7 +146,8 @@ REACTS: dict[Any, React] = {
 
 
 def _proposed(event: OrderProposed, _: datetime) -> Sequence[Deadline | Met]:
-    return [Deadline("dispatch", event.hold_until)] if event.hold_until else []
+    times = {"dispatch": event.hold_until, "queue": event.dispatch_due_at}
+    return [Deadline(name, at) for name, at in times.items() if at]
 
 
 def _dispatched(event: OrderDispatched, _: datetime) -> Sequence[Deadline | Met]:
@@ -149,7 +157,7 @@ def _dispatched(event: OrderDispatched, _: datetime) -> Sequence[Deadline | Met]
         "remind": event.remind_at,
         "escalate": event.escalate_at,
     }
-    over = (Met("dispatch"), Met("objection"), Met("extension"), Met("supervise"))
+    over = (Met("dispatch"), Met("queue"), Met("objection"), Met("extension"), Met("supervise"))
     return [*over, *(Deadline(name, at) for name, at in times.items() if at)]
 
 
@@ -209,7 +217,7 @@ DEADLINES = Deadlines(
         ],
         LedgerReviewed: lambda event, _: [Deadline("ledger", event.review_on)],
         LedgerClosed: _off_the_ledger,
-        OrderEnded: _met("dispatch", "sign", "handle", "ledger", "escalate", *_WHILE_IT_RUNS),
+        OrderEnded: _met("dispatch", "queue", "sign", "handle", "ledger", "escalate", *_WHILE_IT_RUNS),
     },
     commands={
         "dispatch": _when_due(lambda due: DispatchAsProposed(at=due.now, actor=ROUTING, limits=shipped_limits())),
@@ -217,6 +225,7 @@ DEADLINES = Deadlines(
         "objection": _when_due(lambda due: NoteObjectionReviewOverdue(at=due.now, actor=ROUTING)),
         "extension": _when_due(lambda due: NoteAnswerOverdue(at=due.now, actor=ROUTING)),
         "report-in": _when_due(lambda due: NoteReportInOverdue(at=due.now, actor=ROUTING)),
+        "queue": _when_due(lambda due: NoteDispatchOverdue(at=due.now, actor=ROUTING)),
         "remind": _when_due(lambda due: Remind(at=due.now, actor=ROUTING)),
         "supervise": _when_due(lambda due: SuperviseByItself(at=due.now, actor=ROUTING)),
         "escalate": _when_due(lambda due: EscalateByItself(at=due.now, actor=ROUTING)),

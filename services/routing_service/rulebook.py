@@ -6,6 +6,7 @@ the grass roots.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from shared.language.script import plain
 
 BY_PLACE = {"TOWNSHIP": UnitType.STREET_TOWN, "DISTRICT": UnitType.DISTRICT}
 """Duties that the place decides."""
+_LISTED = re.compile("[,，、;；]")
 GRASS_ROOTS = frozenset({UnitType.STREET_TOWN, UnitType.COMMUNITY})
 
 
@@ -55,8 +57,11 @@ def _of_one(number: int, rule: Rule, units: Mapping[str, Unit]) -> Iterator[Find
     unless = [other.lower() for other in rule.unless]
     for place, word in enumerate(rule.keywords):
         if plain(word) != word.lower():
-            message = "appeals are read in simplified script; write the keyword so"
+            message = "appeals are read in simplified script and half-width letters; write the keyword so"
             yield Finding(number, f"keywords/{place}", "NEVER_MATCHES", message)
+        if _LISTED.search(word):
+            message = "this looks like several keywords in one; separate them with |"
+            yield Finding(number, f"keywords/{place}", "SEVERAL_IN_ONE", message)
         if any(other in word.lower() for other in unless):
             message = "a word of `unless` is part of this keyword, which therefore never matches"
             yield Finding(number, f"keywords/{place}", "NEVER_MATCHES", message)

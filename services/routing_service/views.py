@@ -42,6 +42,7 @@ ORDERS = Table(
     Column("proposed_catalogue", Text),
     Column("first_unit", Text),
     Column("by_hand", Boolean),
+    Column("dispatch_due_at", DateTime(timezone=True)),
     Column("sign_due_at", DateTime(timezone=True)),
     Column("signed_at", DateTime(timezone=True)),
     Column("expired_at", DateTime(timezone=True)),
@@ -153,7 +154,9 @@ class Units(KeyedView):
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         row.update(version=event.version, updated_at=event.time)
         if event.type.endswith("unit-change-scheduled.v1"):
-            row["planned"] = _json(event.data)
+            row["planned"], entry = _json(event.data), event.data["entry"]
+            if row["name"] is None:  # it does not exist yet, and is found where it will be
+                row.update(unit_type=entry["unit_type"], parent_id=entry.get("parent_id"))
             return
         row.update({name: event.data.get(name) for name in ("name", "name_en", "unit_type", "parent_id", "closed")})
         row["aliases"] = _json(event.data.get("aliases", []))

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -37,6 +38,7 @@ CanReadScores = Annotated[Asking, Depends(reads(Scope.READ_SCORES))]
 NEVER_DUE = datetime(2200, 1, 1, tzinfo=BEIJING)
 """Sorts after every real due time."""
 _RUNNING = tuple(str(state) for state in (CaseState.DISPATCHED, CaseState.OBJECTED, CaseState.SIGNED))
+_WAITING = tuple(str(state) for state in (CaseState.REGISTERED, CaseState.CONSULTING))
 COLUMNS = (
     *("ticket_no", "appeal_id", "state", "lead_unit", "cc_district", "tier", "round", "dispatched_at", "due_at"),
     *("seconds_left", "overdue", "next_step", "next_due_at", "officer", "urges", "sign_overdue", "extended"),
@@ -102,11 +104,12 @@ class Filters:
 
 
 def _overdue(now: datetime) -> Any:
-    """Not signed in time and still unsigned, past the limit, or called back about because the limit expired."""
+    """Not dispatched or signed in time, past the limit, or called back about because the limit expired."""
     unsigned = and_(ORDERS.c.sign_due_at < now, ORDERS.c.signed_at.is_(None), ORDERS.c.dispatched_at.is_not(None))
     late = or_(ORDERS.c.due_at < now, unsigned)
     expired = and_(ORDERS.c.state == str(CaseState.CALLBACK_DUE), ORDERS.c.expired_at.is_not(None))
-    return func.coalesce(or_(and_(ORDERS.c.state.in_(_RUNNING), late), expired), false())
+    waits = and_(ORDERS.c.state.in_(_WAITING), ORDERS.c.dispatch_due_at < now)
+    return func.coalesce(or_(and_(ORDERS.c.state.in_(_RUNNING), late), expired, waits), false())
 
 
 def order_of(row: RowMapping, now: datetime) -> dict[str, Any]:
@@ -117,6 +120,8 @@ def order_of(row: RowMapping, now: datetime) -> dict[str, Any]:
     derivation = orjson.loads(row["due_derivation"]) if row["due_derivation"] else None
     order |= {"co_units": split(row["called"]), "due_derivation": derivation, "ticket_no": row["ticket_no"]}
     order |= {name: bool(row[name]) for name in ("extended", "escalated", "supervised", "sign_overdue", "provisional")}
+    whistles = orjson.loads(row["whistles"] or "{}")
+    order["whistles"] = [{"number": int(number), "departments": units} for number, units in whistles.items()]
     counts = {name: row[name] or 0 for name in ("objections", "returns", "urges")}
     return order | counts | _countdown(row, now)
 
@@ -132,12 +137,15 @@ def _countdown(row: RowMapping, now: datetime) -> dict[str, Any]:
     """What must happen next and until when; `seconds_left` of the handling time, below 0 when it is over."""
     running, on_ledger = row["state"] in _RUNNING, row["state"] == str(CaseState.ON_LEDGER)
     unsigned = running and row["signed_at"] is None
-    step = "SIGN" if unsigned else "HANDLE" if running else "REVIEW" if on_ledger else None
-    due = {"SIGN": row["sign_due_at"], "HANDLE": row["due_at"], "REVIEW": row["review_on"]}.get(step or "")
+    waits = row["state"] in _WAITING
+    step = "SIGN" if unsigned else "HANDLE" if running else "REVIEW" if on_ledger else "DISPATCH" if waits else None
+    due = {"SIGN": row["sign_due_at"], "HANDLE": row["due_at"], "REVIEW": row["review_on"]}
+    due_at = (due | {"DISPATCH": row["dispatch_due_at"]}).get(step or "")
     left = int((row["due_at"] - now).total_seconds()) if running and row["due_at"] else None
     expired = row["state"] == str(CaseState.CALLBACK_DUE) and row["expired_at"] is not None
-    overdue = expired or (running and due is not None and due < now) or (left is not None and left < 0)
-    return {"seconds_left": left, "overdue": overdue, "next_step": step, "next_due_at": due and rfc3339(due)}
+    late = (running or waits) and due_at is not None and due_at < now
+    overdue = expired or late or (left is not None and left < 0)
+    return {"seconds_left": left, "overdue": overdue, "next_step": step, "next_due_at": due_at and rfc3339(due_at)}
 
 
 async def one_order(asking: Asking, appeal_id: str) -> RowMapping:
@@ -212,20 +220,28 @@ async def accuracy(
     registered_after: Annotated[Moment | None, Query()] = None,
     registered_before: Annotated[Moment | None, Query()] = None,
 ) -> Response:
-    """Of the orders that were dispatched: `right` are with the first proposal so far, `returned` moved after an upheld
-    objection, `ping_pong` did so more than once, `corrected` went elsewhere by hand at once. Rates in percent.
+    """Of the orders that were dispatched: `right` kept the first proposal until a callback closed them, `returned`
+    moved after an upheld objection, `ping_pong` did so more than once, `corrected` went elsewhere by hand at once.
+    Rates in percent: of `right` among the closed, of `returned` among all.
     """
+    closed = ORDERS.c.state == str(CaseState.CLOSED)
     sent = [ORDERS.c.first_unit.is_not(None), *between(ORDERS.c.registered_at, registered_after, registered_before)]
     counts = {
         "dispatched": func.count(),
-        "right": _number(ORDERS.c.lead_unit == ORDERS.c.proposed_unit),
+        "closed": _number(closed),
+        "right": _number(and_(closed, ORDERS.c.lead_unit == ORDERS.c.proposed_unit)),
         "objected": _number(ORDERS.c.objections > 0),
         "returned": _number(ORDERS.c.returns > 0),
         "ping_pong": _number(ORDERS.c.returns > 1),
         "corrected": _number(ORDERS.c.first_unit != ORDERS.c.proposed_unit),
     }
     columns = [BY[by].label("name"), *(count.label(name) for name, count in counts.items())]
-    query = select(*columns).where(*sent).group_by("name").order_by(func.count().desc(), "name")
+    query = (
+        select(*columns)
+        .where(*sent)
+        .group_by("name")
+        .order_by(*(["name"] if by == "confidence" else [func.count().desc(), "name"]))
+    )
     async with asking.running.reads.connect() as connection:
         rows = (await connection.execute(query)).mappings().all()
     return JSONResponse({"by": by, "items": [_rated(row) for row in rows]})
@@ -237,9 +253,14 @@ def _number(condition: Any) -> Any:
 
 def _rated(row: RowMapping) -> dict[str, Any]:
     counts = {name: value if name == "name" else int(value) for name, value in row.items()}
-    counts["name"] = None if row["name"] is None else str(row["name"])
-    rates = {"accuracy": counts["right"], "return_rate": counts["returned"]}
-    return counts | {name: f"{100 * value / counts['dispatched']:.2f}" for name, value in rates.items()}
+    exact = isinstance(row["name"], Decimal)
+    counts["name"] = f"{row['name']:.1f}" if exact else row["name"]
+    shares = {"accuracy": ("right", "closed"), "return_rate": ("returned", "dispatched")}
+    return counts | {name: _percent(counts[part], counts[whole]) for name, (part, whole) in shares.items()}
+
+
+def _percent(part: int, whole: int) -> str | None:
+    return f"{100 * part / whole:.2f}" if whole else None
 
 
 def _in_reach(principal: Principal) -> Any:

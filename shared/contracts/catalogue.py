@@ -68,6 +68,7 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (duties.ClassifierRolledBack, _read_by("routing")),
     (routing.OrderProposed, _read_by("intake", "routing")),
     (routing.OrderDispatched, _read_by("intake", "routing", "feedback", "scoring")),
+    (routing.DispatchOverdue, _read_by("intake", "routing")),
     (routing.OrderSigned, _read_by("intake", "routing", "feedback")),
     (routing.ConsultationOpened, _read_by("intake", "routing")),
     (routing.ConsultationClosed, _read_by("intake", "routing")),

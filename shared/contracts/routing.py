@@ -46,6 +46,7 @@ class OrderProposed(_Routing):
     candidates: tuple[Candidate, ...]
     automatic: bool
     hold_until: Instant | None = None
+    dispatch_due_at: Instant | None = None
     urgency: Urgency | None = None
     category: str | None = None
     catalogue_version: str | None = None
@@ -81,6 +82,12 @@ class OrderDispatched(_Routing):
     catalogue_version: str | None = None
     rule_id: str | None = None
     model_version: str | None = None
+
+
+class DispatchOverdue(_Routing):
+    """Nobody has decided in time where the appeal goes. Art 11 ¶2: immediately."""
+
+    due_at: Instant
 
 
 class OrderSigned(_Routing):

@@ -39,6 +39,8 @@ def _read(path: Path, create: bool, random_bytes: Callable[[int], bytes]) -> byt
             file.write(random_bytes(KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
+    if not path.exists() and not path.parent.exists():
+        raise KeyFileMissing(f"there is no city in {path.parent.parent}; go to its folder, or name it in JIESU_HOME")
     if not path.exists() or len(key := path.read_bytes()) != KEY_BYTES:
         raise KeyFileMissing(f"{path} must hold {KEY_BYTES} random bytes; restore it from your backup of the keys")
     return key

@@ -180,7 +180,8 @@ class Principal:
     def require(self, scope: Scope) -> None:
         """Raises FORBIDDEN unless one of the roles has this scope."""
         if scope not in granted(self.roles):
-            raise Problem("FORBIDDEN")
+            able = [role for role, may in PERMISSIONS.items() if scope in may]
+            raise Problem("FORBIDDEN", f"this needs {scope}, which {', '.join(able)} may")
 
     def reach(self, scope: Scope) -> Reach:
         """The widest reach that the roles give for a scope."""

@@ -63,8 +63,14 @@ def table_response(media_type: str, name: str, columns: Sequence[str], rows: Ite
     return Response(body, headers=headers, media_type=f"{CSV}; charset=utf-8" if media_type == CSV else media_type)
 
 
-def read_table(file: IO[bytes], media_type: str, columns: Sequence[str], needed: Sequence[str]) -> list[dict[str, str]]:
-    """The rows by column name; cells that are not there are empty. Raises VALIDATION_FAILED."""
+class Row(dict[str, str]):
+    """A row by column name. `number` is its place in the sheet, whose first row is 1."""
+
+    number: int = 0
+
+
+def read_table(file: IO[bytes], media_type: str, columns: Sequence[str], needed: Sequence[str]) -> list[Row]:
+    """The rows that are not empty; cells that are not there are empty. Raises VALIDATION_FAILED."""
     file.seek(0)
     try:
         with _records(file, media_type) as records:
@@ -72,15 +78,25 @@ def read_table(file: IO[bytes], media_type: str, columns: Sequence[str], needed:
             _check_header(header, columns, needed)
             rows = list(_few(records, len(header)))
     except UNREADABLE:
-        raise _wrong("the file cannot be read; send CSV in UTF-8, or XLSX") from None
-    named = [dict.fromkeys(columns, "") | dict(zip(header, row, strict=False)) for row in rows if any(row)]
-    return [{name: cell for name, cell in row.items() if name} for row in named]
+        raise _wrong(
+            "the file cannot be read; send XLSX, or CSV in UTF-8 (convert it first, e.g. iconv -f GB18030 -t UTF-8)"
+        ) from None
+    return [_row(number, header, cells, columns) for number, cells in enumerate(rows, 2) if any(cells)]
+
+
+def _row(number: int, header: Sequence[str], cells: Sequence[str], columns: Sequence[str]) -> Row:
+    row = Row(dict.fromkeys(columns, ""))
+    row.update({name: cell for name, cell in zip(header, cells, strict=False) if name})
+    row.number = number
+    return row
 
 
 def _check_header(header: Sequence[str], columns: Sequence[str], needed: Sequence[str]) -> None:
     names = [name for name in header if name]
     if len(set(names)) < len(names):
         raise _wrong("a column is named twice")
+    if len(names) == 1 and re.search("[;\t]", names[0]):
+        raise _wrong("the cells are not separated by commas; save the table as CSV (comma) or XLSX")
     if unknown := set(names) - set(columns):
         raise _wrong(f"{len(unknown)} unknown columns; known are {', '.join(columns)}")
     if missing := [name for name in needed if name not in names]:
@@ -162,7 +178,7 @@ def _unescaped(cell: str) -> str:
 
 
 def _safe(cell: Any) -> str:
-    text = "" if cell is None else str(cell)
+    text = "" if cell is None else {True: "yes", False: "no"}[cell] if isinstance(cell, bool) else str(cell)
     return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
 
 

@@ -102,13 +102,21 @@ async def test_a_version_goes_out_as_a_table_and_comes_back_the_same(own: City) 
         }  # fmt: skip
 
 
-async def test_a_line_that_is_wrong_is_named_by_its_place(own: City) -> None:
-    table = "id,name,keywords,duty,basis,department_only\nlight,路灯,路灯,bj-power,Art 11,perhaps\n,x,x,bj-power,x,no\n"
+async def test_every_line_that_is_wrong_is_named_by_its_row_at_once(own: City) -> None:
+    table = (
+        "id,name,keywords,duty,basis,department_only\n"
+        "light,路灯,路灯,bj-power,Art 11,perhaps\n\n"
+        "water,水,用水困难,bj-nobody,Art 19,no\n"
+        ",x,x,bj-power,x,no\n"
+        "road,路,坑洼、路面,bj-transport,Art 11,no\n"
+    )
     reply = await own.send(
         "POST", f"{VERSIONS}/bad/file?source=x", "DISPATCHER", data=table.encode(), headers={"Content-Type": CSV}
     )
     assert reply.status == 422
-    assert {one["pointer"] for one in reply.body["errors"]} >= {"/rules/0/department_only", "/rules/1/id"}
+    assert [one["pointer"] for one in reply.body["errors"]] == [
+        "/rows/2/department_only", "/rows/4/duty", "/rows/5/id", "/rows/6/keywords/0",
+    ]  # fmt: skip
     no_source = await own.send(
         "POST", f"{VERSIONS}/bad/file", "DISPATCHER", data=table.encode(), headers={"Content-Type": CSV}
     )

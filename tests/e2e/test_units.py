@@ -56,9 +56,9 @@ async def test_a_table_enters_new_units_and_a_wrong_line_keeps_everything_out(ow
     head = "unit_id,name,unit_type,parent_id,aliases\n"
     wrong = head + "110105902,甲街道,STREET_TOWN,110105,\n110105903,乙街道,STREET_TOWN,bj-water,\n"
     refused = await table(own, wrong.encode())
-    assert (refused.status, [one["pointer"] for one in refused.body["errors"]]) == (422, ["/1/parent_id"])
+    assert (refused.status, [one["pointer"] for one in refused.body["errors"]]) == (422, ["/rows/3/parent_id"])
     kinds = await table(own, (head + "110105904,丙,TOWN,110105,\n").encode())
-    assert [one["pointer"] for one in kinds.body["errors"]] == ["/0/unit_type"]
+    assert [one["pointer"] for one in kinds.body["errors"]] == ["/rows/2/unit_type"]
     done = await table(own, (head + "110105902,甲街道,STREET_TOWN,110105,甲地区|甲乡\n").encode())
     assert (done.body["done"], done.body["refused"]) == (1, 0)
     assert (await unit(own, "110105902", bool))["aliases"] == ["甲地区", "甲乡"]
@@ -87,6 +87,18 @@ async def test_a_change_for_a_day_ahead_takes_effect_on_that_day_and_the_past_st
         as_of = rfc3339(before).replace("+", "%2B")
         past = (await city.get(f"{UNITS}?parent_id=110105&as_of={as_of}")).body["items"]
         assert [one["name"] for one in past if one["unit_id"] == TOWN["unit_id"]] == ["新街道"]
+
+
+async def test_a_whole_table_can_take_effect_on_a_day_ahead_and_nobody_knows_the_tree_of_a_day_ahead(own: City) -> None:
+    text = "unit_id,name,unit_type,parent_id\n110105905,丁街道,STREET_TOWN,110105\n".encode()
+    day = rfc3339(own.clock.now() + timedelta(days=9)).replace("+", "%2B")
+    path, sent = f"{UNITS}/file?effective_from={day}", {"Content-Type": CSV}
+    assert (await own.send("PUT", path, "MUNICIPAL_ADMIN", data=text, headers=sent)).body["done"] == 1
+    planned = await unit(own, "110105905", bool)
+    assert planned["name"] is None and planned["planned"]["entry"]["name"] == "丁街道"
+    wrong = await own.send("PUT", f"{UNITS}/file?effective_from=x", "MUNICIPAL_ADMIN", data=text, headers=sent)
+    assert [one["pointer"] for one in wrong.body["errors"]] == ["/effective_from"]
+    assert (await own.get(f"{UNITS}?as_of={day}")).status == 422
 
 
 async def test_nothing_is_dispatched_to_a_unit_that_exists_no_more(

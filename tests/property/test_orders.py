@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 
 from services.routing_service import climbing, contesting, cooperating, postponing
 from services.routing_service import order as order_module
-from services.routing_service.climbing import EscalateByItself, HandOver, NoteUrged, Remind, SuperviseByItself
+from services.routing_service.climbing import (
+    EscalateByItself,
+    HandOver,
+    NoteDispatchOverdue,
+    NoteUrged,
+    Remind,
+    SuperviseByItself,
+)
 from services.routing_service.contesting import (
     CloseConsultation,
     NoteObjectionReviewOverdue,
@@ -107,6 +114,7 @@ ALL: dict[type[Command], Callable[[Asked], Command]] = {
     NoteAnswerOverdue: lambda d: NoteAnswerOverdue(at=d.at),
     NoteReportInOverdue: lambda d: NoteReportInOverdue(at=d.at),
     CorrectDueTime: lambda d: CorrectDueTime(at=d.at, limits=LIMITS),
+    NoteDispatchOverdue: lambda d: NoteDispatchOverdue(at=d.at),
     Remind: lambda d: Remind(at=d.at),
     NoteUrged: lambda d: NoteUrged(at=d.at, number=d.number, limits=LIMITS),
     SuperviseByItself: lambda d: SuperviseByItself(at=d.at),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from hashlib import sha256
 
 import pytest
@@ -16,6 +17,9 @@ from tests.unit.pairs import NOT_YOURS, NOTHING, every_pair, outcome
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 BACK = RollBack(at=AT, reason="误派增多")
+
+
+LEAST = Decimal("0.50")
 
 
 def stored(file: str) -> ClassifierStored:
@@ -34,7 +38,7 @@ def store(facts: ClassifierStored) -> Store:
 
 
 def activate(model: ClassifierStored) -> Activate:
-    return Activate(at=AT, version=model.model_version)
+    return Activate(at=AT, version=model.model_version, least_macro_f1=LEAST)
 
 
 def active(model: ClassifierStored, previous: ClassifierStored | None = None) -> ClassifierActivated:
@@ -55,13 +59,13 @@ def test_a_model_is_called_by_its_content_and_kept_under_it() -> None:
 
 
 def test_at_first_the_rules_alone_serve() -> None:
-    assert (MODELS.initial.state, MODELS.initial.stored, MODELS.initial.history) == ("NONE", frozenset(), ())
+    assert (MODELS.initial.state, MODELS.initial.stored, MODELS.initial.history) == ("NONE", {}, ())
 
 
 def test_a_model_is_stored_once_and_is_not_in_force_by_that() -> None:
     spec = given(MODELS).when(store(FIRST))
     spec.then(FIRST)
-    assert spec.state_after() == Models(frozenset({FIRST.model_version}))
+    assert spec.state_after() == Models({FIRST.model_version: FIRST})
     assert spec.state_after().state == "NONE"
     given(MODELS, FIRST).when(store(FIRST)).then()
     given(MODELS, FIRST).when(store(FIRST.model_copy(update={"rows": 901}))).then()
@@ -164,3 +168,8 @@ def test_every_command_in_every_state_of_the_models_is_settled(state: str, comma
 def test_an_unknown_command_is_a_mistake_in_the_programme() -> None:
     with pytest.raises(TypeError):
         MODELS.decide(Command(at=AT), MODELS.initial)
+
+
+def test_a_model_that_is_too_poor_is_kept_but_not_put_in_force() -> None:
+    poor = stored("clf-poor").model_copy(update={"measures": {"macro_f1": "0.4999"}})
+    given(MODELS, poor).when(activate(poor)).then_refused("CLASSIFIER_TOO_POOR")

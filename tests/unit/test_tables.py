@@ -110,8 +110,8 @@ def test_rows_keep_their_order_and_cells_that_are_not_there_are_empty(media_type
 
 @BOTH
 def test_numbers_and_truths_go_out_as_they_are_written(media_type: str) -> None:
-    assert back(media_type, (110105, 1.5, True)) == [("110105", "1.5", "True")]
-    assert back(media_type, (-5, 0, False)) == [("-5", "0", "False")]
+    assert back(media_type, (110105, 1.5, True)) == [("110105", "1.5", "yes")]
+    assert back(media_type, (-5, 0, False)) == [("-5", "0", "no")]
 
 
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx"])
@@ -198,7 +198,7 @@ def test_a_row_with_more_cells_than_names_is_refused(body: bytes, media_type: st
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused(body: bytes, media_type: str) -> None:
-    assert refused(body, media_type) == "the file cannot be read; send CSV in UTF-8, or XLSX"
+    assert refused(body, media_type).startswith("the file cannot be read; send XLSX, or CSV in UTF-8")
 
 
 PARTS = ("xl/workbook.xml", "xl/worksheets/sheet1.xml", "xl/styles.xml", "[Content_Types].xml")
@@ -207,7 +207,7 @@ PARTS = ("xl/workbook.xml", "xl/worksheets/sheet1.xml", "xl/styles.xml", "[Conte
 @pytest.mark.parametrize("part", PARTS)
 def test_a_spreadsheet_with_a_broken_part_is_refused(part: str) -> None:
     broken = without(sheet(COLUMNS, ["u1", "A"]), lambda name, content: content[:-9] if name == part else content)
-    assert refused(broken, XLSX) == "the file cannot be read; send CSV in UTF-8, or XLSX"
+    assert refused(broken, XLSX).startswith("the file cannot be read; send XLSX, or CSV in UTF-8")
 
 
 def test_a_spreadsheet_that_was_damaged_on_the_way_is_refused() -> None:
@@ -216,7 +216,7 @@ def test_a_spreadsheet_that_was_damaged_on_the_way_is_refused() -> None:
         part = whole.getinfo("xl/worksheets/sheet1.xml")
     begins = part.header_offset + 30 + len(part.filename)
     body[begins : begins + 8] = bytes([0xFF]) * 8  # no block of deflated data begins so
-    assert refused(bytes(body), XLSX) == "the file cannot be read; send CSV in UTF-8, or XLSX"
+    assert refused(bytes(body), XLSX).startswith("the file cannot be read; send XLSX, or CSV in UTF-8")
 
 
 def test_a_book_without_a_sheet_is_refused() -> None:
