@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from services.routing_service.calendar import VERSION, WorkingTime, Works, after_working_days, official
 from shared.contracts.codes import Kind, Urgency
-from shared.contracts.routing import Derivation
+from shared.contracts.derivation import Derivation
 
 SHIPPED = Path(__file__).parent / "data" / "limits.toml"
 _DURATION = TypeAdapter(timedelta)

@@ -4,35 +4,14 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from shared.contracts.codes import CaseState, UnitType, Urgency
+from shared.contracts.derivation import Derivation
 from shared.contracts.duties import Candidate
 from shared.contracts.envelope import Instant, Payload, Personal, ServiceName
 
 
 class _Routing(Payload):
     OF: ClassVar[ServiceName] = "routing"
-
-
-class Derivation(BaseModel):
-    """How a due time came about: the parts are enough to compute it again by hand.
-
-    `category`: where its own limit applies and not that of the tier. `provisional`: official working days of that time
-    are not known yet; a correction follows when they are.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    tier: Urgency
-    limit: str
-    calendar: Literal["NATURAL", "WORKING"]
-    clock_start: Literal["DISPATCH"]
-    started_at: Instant
-    policy: str
-    source: str
-    category: str | None = None
-    calendar_version: str | None = None
-    provisional: bool = False
 
 
 class OrderProposed(_Routing):

@@ -11,8 +11,8 @@ import pytest
 from services.routing_service.calendar import VERSION
 from services.routing_service.limits import Limit, shipped_limits
 from shared.contracts.codes import Kind, Urgency
+from shared.contracts.derivation import Derivation
 from shared.contracts.envelope import BEIJING, rfc3339
-from shared.contracts.routing import Derivation
 
 LIMITS = shipped_limits()
 BEFORE_THE_HOLIDAY = datetime(2026, 9, 30, 22, 10, tzinfo=BEIJING)
