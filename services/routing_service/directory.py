@@ -66,7 +66,7 @@ class Desk(Directory):
         return frozenset(text[at : at + 2] for text in texts for at in range(len(text) - 1))
 
 
-_kept: dict[tuple[Any, ...], tuple[Desk, str | None]] = {}
+_kept: dict[tuple[Any, ...], Desk] = {}
 """The last directory read, by its revision: the tree is four hundred rows, appeals are many."""
 _models: dict[str, Classifier] = {}
 """The last classifier read, by the hash of its file."""
@@ -76,30 +76,30 @@ _ask_again: dict[str, float] = {}
 
 async def read_directory(connection: Connection, now: datetime, objects: Objects) -> Desk:
     """The directory in force now."""
-    desk, model = await _read(connection, now)
+    revision, desk = await _read(connection, now)
+    model = revision[-1]
     classifier = await _classifier(model, objects) if model else None
-    if model is None or classifier is None:
+    if classifier is None or desk.classifier is classifier:
         return desk
-    if desk.classifier is not classifier:
-        desk = replace(desk, classifier=classifier, model_version=version_of(model))
-        _kept.update(dict.fromkeys(_kept, (desk, model)))
+    desk = replace(desk, classifier=classifier, model_version=version_of(model))
+    if revision in _kept:  # the file was waited for, and somebody may have read a newer one meanwhile
+        _kept[revision] = desk
     return desk
 
 
 async def read_rules(connection: Connection, now: datetime) -> Desk:
     """The same without looking for a classifier."""
-    return (await _read(connection, now))[0]
+    return (await _read(connection, now))[1]
 
 
-async def _read(connection: Connection, now: datetime) -> tuple[Desk, str | None]:
-    """The desk, and the hash of the model in force."""
+async def _read(connection: Connection, now: datetime) -> tuple[tuple[Any, ...], Desk]:
+    """The revision, which ends with the hash of the model in force, and its desk."""
     revision = (await connection.fetchval("SELECT current_database()"), *await connection.fetchrow(REVISION, now))
     if revision not in _kept:
-        in_force, model = revision[-2:]
-        desk = await read_version(connection, in_force)
+        desk = await read_version(connection, revision[-2])
         _kept.clear()
-        _kept[revision] = desk, model
-    return _kept[revision]
+        _kept[revision] = desk
+    return revision, _kept[revision]
 
 
 async def read_version(connection: Connection, catalogue: str | None) -> Desk:

@@ -70,7 +70,8 @@ def propose(matter: Matter, directory: Directory, learned: Learned | None = None
     learned = learned or Learned()
     ground = ground_of(matter, directory)
     read = list(readings(matter, directory, ground, learned))
-    best = _for_departments(_best([one for one in read if not one.why_not]))
+    counted = [one for one in read if not one.why_not]
+    best = _for_departments(_best(counted), counted)
     ranked = best[: directory.limits.points.most_candidates]
     total = sum((one.points for one in ranked), Decimal(1))
     candidates = [_candidate(one, total, matter, ground, learned) for one in ranked]
@@ -156,10 +157,10 @@ def _best(found: Sequence[Reading]) -> list[Reading]:
     return sorted(best.values(), key=lambda r: (-r.points, r.rule.id if r.rule else r.labels[0]))
 
 
-def _for_departments(best: list[Reading]) -> list[Reading]:
+def _for_departments(best: list[Reading], counted: Sequence[Reading]) -> list[Reading]:
     """Where the strongest rule says that a department does it itself, the grass roots are not proposed at all."""
-    first = next((one.rule for one in best if one.rule), None)
-    if first is None or not first.department_only:
+    strongest = max((one for one in counted if one.rule), key=lambda one: one.points, default=None)
+    if strongest is None or strongest.rule is None or not strongest.rule.department_only:
         return best
     return [one for one in best if one.unit and one.unit.unit_type not in GRASS_ROOTS]
 
