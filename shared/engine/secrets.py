@@ -40,7 +40,9 @@ def _read(path: Path, create: bool, random_bytes: Callable[[int], bytes]) -> byt
             file.flush()
             os.fsync(file.fileno())
     if not path.exists() and not path.parent.exists():
-        raise KeyFileMissing(f"there is no city in {path.parent.parent}; go to its folder, or name it in JIESU_HOME")
+        raise KeyFileMissing(
+            f"{path} is not there; go to the city's folder or name it in JIESU_HOME, or restore your backup of the keys"
+        )
     if not path.exists() or len(key := path.read_bytes()) != KEY_BYTES:
         raise KeyFileMissing(f"{path} must hold {KEY_BYTES} random bytes; restore it from your backup of the keys")
     return key
