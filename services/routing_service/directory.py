@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -56,8 +57,13 @@ class Desk(Directory):
         found, said = self.classifier.explained(matter.title, matter.content, EXPLAINED)
         shares = {name: Decimal(f"{share:.4f}") for name, share in zip(self.classifier.categories, found, strict=True)}
         words = {label: [pair for pair in pairs if pair in self._told_openly] for label, pairs in said.items()}
-        pairs = [(Decimal(one), Decimal(true)) for one, true in self.classifier.about.get("calibration", ())]
-        return Learned(self.model_version, shares, words, pairs)
+        return Learned(self.model_version, shares, words, self._calibration)
+
+    @cached_property
+    def _calibration(self) -> Sequence[tuple[Decimal, Decimal]]:
+        """What the model knows of its own confidence, read once and not for every appeal."""
+        about = self.classifier.about if self.classifier else {}
+        return [(Decimal(said), Decimal(true)) for said, true in about.get("calibration", ())]
 
     @cached_property
     def _told_openly(self) -> frozenset[str]:

@@ -82,7 +82,7 @@ async def _keep(running: Running, mark: Mark, done: Intention[Any], answer: dict
             return
 
 
-class _Many(CommandRoute):
+class ManyRoute(CommandRoute):
     """Its `handle` gives the intentions instead of a plan."""
 
     async def carry_out(self, call: Call[Any], asked: Preconditions) -> Response:
@@ -90,9 +90,5 @@ class _Many(CommandRoute):
             return await each(call, await self.handle(call), mark)  # type: ignore[arg-type]
 
 
-class ManyRoute(_Many):
-    """From a JSON body."""
-
-
-class ManyFromFile(_Many, FileRoute):
-    """For what stands in a file."""
+class ManyFromFile(ManyRoute, FileRoute):
+    """The same, for what stands in a file."""

@@ -24,6 +24,7 @@ from shared.engine.runtime import EVERY_ROLE, Role, Running, running_city
 from shared.engine.settings import Settings
 from tests.support.city import SECRETS
 from tests.support.orders import dispatch_many
+from tests.support.waiting import until
 
 TEXTS = (
     "朝外街道雅宝里社区停水两天了，自来水公司电话打不通，家里有老人和孩子，请尽快处理。",
@@ -84,8 +85,7 @@ async def _end_to_end(city: dict[str, Running]) -> float:
     for start in range(0, APPEALS, 64):
         await asyncio.gather(*(_register(intake, number) for number in range(start, min(start + 64, APPEALS))))
     sent = "SELECT count(*) FROM orders WHERE lead_unit IS NOT NULL"
-    while await routing.pool.fetchval(sent) < APPEALS:
-        await asyncio.sleep(0.05)
+    await until(lambda: routing.pool.fetchval(sent), lambda count: count >= APPEALS)
     return APPEALS / (time.perf_counter() - started)
 
 
