@@ -1,252 +1,149 @@
-"""Feedback over HTTP: contact, the two answers, the callback. Contract section 4."""
+"""Feedback over HTTP: contact, the two answers, the callback, and what is said afterwards. Contract section 4."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Self
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Depends, Query
-from pydantic import Field, StringConstraints, model_validator
-from sqlalchemy import RowMapping, select
+from sqlalchemy import func, or_, select
 from starlette.responses import JSONResponse, Response
 
-from services.feedback_service.case import (
-    CASE,
-    AttemptCallback,
-    Case,
-    Contact,
-    GiveFeedback,
-    PostMessage,
-    RecordCallback,
+from services.feedback_service import commands, feeding, residents, supervising
+from services.feedback_service.policy import callback_policy, within_hours
+from services.feedback_service.reading import (
+    file_of,
+    in_reach,
+    item,
+    messages_of,
+    owners,
+    seen_case,
+    told_of,
 )
-from services.feedback_service.policy import shipped_policy
-from services.feedback_service.views import CASES, RESTRICTED
-from shared.contracts.codes import (
-    CallbackMethod,
-    CaseState,
-    ContactOutcome,
-    FeedbackKind,
-    FeedbackOutcome,
-    Recipient,
-    Satisfaction,
-)
-from shared.contracts.envelope import rfc3339
-from shared.engine.decider import NotYours
-from shared.engine.execute import Intention
-from shared.engine.runtime import Running
-from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
+from services.feedback_service.views import CASES
+from shared.contracts.codes import CaseState, Finding
+from shared.engine.joined import has
 from shared.web.app import Api
 from shared.web.asking import Asking, reads
-from shared.web.commands import Call, CommandRoute, Plan, state_and_version
-from shared.web.fields import Body, Moment, ShortText, Text
-from shared.web.identity import Ownership, Scope
+from shared.web.fields import Moment
+from shared.web.identity import Principal, Scope
 from shared.web.paging import Window, between, page
 from shared.web.preconditions import etag
 
 router = APIRouter()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
 CanCallBack = Annotated[Asking, Depends(reads(Scope.CALL_BACK))]
+CanReview = Annotated[Asking, Depends(reads(Scope.REVIEW))]
+CanReadReference = Annotated[Asking, Depends(reads(Scope.READ_REFERENCE))]
+NO_STORE = {"Cache-Control": "no-store"}
 
 
-WRITTEN_BY = {"appellant-wrote": "APPELLANT", "message-posted": "UNIT"}
-
-
-class ContactBody(Body):
-    """One try to reach the appellant. `channel`: how, e.g. PHONE, SMS, VISIT."""
-
-    channel: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,29}$")]
-    outcome: ContactOutcome
-    note: ShortText | None = None
-    at: Moment | None = None
-
-
-class FeedbackBody(Body):
-    """How it stands, or how it ended; to the appellant or to the hotline."""
-
-    kind: FeedbackKind
-    recipient: Recipient
-    text: Text
-    outcome: FeedbackOutcome | None = None
-
-
-class MessageBody(Body):
-    """What is to be said to the appellant."""
-
-    text: Text
-
-
-class AttemptBody(Body):
-    """What came of trying to reach the resident."""
-
-    outcome: ContactOutcome
-    method: CallbackMethod = CallbackMethod.PHONE
-
-
-class CallbackBody(Body):
-    """What the resident said. `valid: false` after enough failed attempts."""
-
-    valid: bool
-    contacted: bool | None = None
-    resolved: bool | None = None
-    satisfaction: Satisfaction = Satisfaction.NOT_STATED
-    reasons: Annotated[tuple[ShortText, ...], Field(max_length=20)] = ()
-    method: CallbackMethod = CallbackMethod.PHONE
-
-    @model_validator(mode="after")
-    def _answers_belong_to_a_valid_callback(self) -> Self:
-        answered = self.contacted is not None and self.resolved is not None
-        if self.valid and not answered:
-            raise ValueError("a valid callback says whether the unit made contact and whether it is solved")
-        said = self.contacted is not None or self.resolved is not None or self.satisfaction != Satisfaction.NOT_STATED
-        if not self.valid and said:
-            raise ValueError("a callback with answers is valid")
-        return self
-
-
-async def contact(call: Call[ContactBody]) -> Plan:
-    """联系: the unit tried to reach the appellant."""
-    body = call.body
-    command = Contact(
-        at=call.now, actor=call.actor, channel=body.channel, outcome=body.outcome, note=body.note,
-        contacted_at=body.at or call.now,
-    )  # fmt: skip
-    return _plan(call, command)
-
-
-async def feedback(call: Call[FeedbackBody]) -> Plan:
-    """两种反馈"""
-    body = call.body
-    command = GiveFeedback(
-        at=call.now, actor=call.actor, kind=body.kind, recipient=body.recipient, text=body.text, outcome=body.outcome
-    )
-    return _plan(call, command)
-
-
-async def message(call: Call[MessageBody]) -> Plan:
-    """Write to the appellant."""
-    return _plan(call, PostMessage(at=call.now, actor=call.actor, text=call.body.text))
-
-
-async def attempt(call: Call[AttemptBody]) -> Plan:
-    """One try to call back."""
-    body = call.body
-    command = AttemptCallback(
-        at=call.now, actor=call.actor, outcome=body.outcome, method=body.method, policy=shipped_policy()
-    )
-    return _plan(call, command)
-
-
-async def callback(call: Call[CallbackBody]) -> Plan:
-    """回访: what the resident said."""
-    command = RecordCallback(at=call.now, actor=call.actor, policy=shipped_policy(), **call.body.model_dump())
-    return _plan(call, command)
-
-
-def _plan(call: Call[Any], command: Any) -> Plan:
-    guard = call.may_touch(_ownership)
-    intention = Intention(CASE, call.subject, command, sealed_for=lambda case: case.subject_key, guard=guard)
-    return Plan(intention, state_and_version)
-
-
-def _owned(row: RowMapping) -> Ownership:
-    return Ownership(frozenset({row["lead_unit"]} - {None}), row["cc_district"])
-
-
-async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
-    """Whose these appeals are."""
-    async with running.reads.connect() as connection:
-        rows = (await connection.execute(select(CASES).where(CASES.c.appeal_id.in_(subjects)))).mappings()
-        return {row["appeal_id"]: _owned(row) for row in rows}
-
-
-def _ownership(case: Case) -> Ownership:
-    if case.opened is None:
-        return Ownership()
-    return Ownership(frozenset({case.opened.lead_unit}), case.opened.cc_district)
+@router.get("/v1/cases", summary="Cases, most recently changed first")
+async def list_cases(
+    asking: CanRead,
+    window: Annotated[Window, Depends()],
+    unit_id: Annotated[str | None, Query(max_length=64)] = None,
+    state: CaseState | None = None,
+    awaiting_reply: Annotated[bool | None, Query(description="the appellant wrote last")] = None,
+    finding: Annotated[Finding | None, Query(description="noticed about an answer of this round")] = None,
+) -> Response:
+    """Within the caller's reach."""
+    conditions = [CASES.c.state.is_not(None), in_reach(asking.principal, Scope.READ)]
+    conditions += [CASES.c.lead_unit == unit_id] if unit_id else []
+    conditions += [CASES.c.state == str(state)] if state else []
+    conditions += [has(CASES.c.findings, str(finding))] if finding else []
+    if awaiting_reply is not None:
+        conditions.append(func.coalesce(CASES.c.awaiting_reply, False).is_(awaiting_reply))
+    query = select(CASES).where(*conditions, *window.changed(CASES.c.updated_at))
+    what = f"cases:{asking.principal.sub}:{unit_id}:{state}:{awaiting_reply}:{finding}"
+    keys = (CASES.c.updated_at, CASES.c.appeal_id)
+    return await _listed(asking, query, keys, window, what, descending=True)
 
 
 @router.get("/v1/cases/{appeal_id}", summary="The file of a case")
 async def get_case(appeal_id: str, asking: CanRead) -> Response:
-    """Contacts, feedback, callbacks, round by round."""
-    row = await _case(asking, appeal_id)
-    file = await _file(asking.running, row)
-    return JSONResponse(file, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
+    """Contacts, feedback, messages, callbacks, round by round; the two results of a round side by side."""
+    row = await seen_case(asking, appeal_id)
+    return JSONResponse(await file_of(asking.running, row), headers={"ETag": etag(row["version"]), **NO_STORE})
 
 
 @router.get("/v1/cases/{appeal_id}/messages", summary="What appellant and unit wrote to each other")
 async def get_messages(appeal_id: str, asking: CanRead) -> Response:
     """Oldest first. `from` is APPELLANT or UNIT."""
-    file = await _file(asking.running, await _case(asking, appeal_id))
-    return JSONResponse({"items": file["messages"]}, headers={"Cache-Control": "no-store"})
+    told = await told_of(asking.running, await seen_case(asking, appeal_id))
+    return JSONResponse({"items": messages_of(told)}, headers=NO_STORE)
 
 
-async def _case(asking: Asking, appeal_id: str) -> RowMapping:
-    async with asking.running.reads.connect() as connection:
-        row = (await connection.execute(select(CASES).where(CASES.c.appeal_id == appeal_id))).mappings().first()
-    if row is None or row["state"] is None or not asking.principal.can_see(asking.scope, _owned(row)):
-        raise NotYours
-    return row
+@dataclass(frozen=True)
+class QueueFilters:
+    """What the queue can be narrowed to."""
 
+    due_before: Annotated[Moment | None, Query()] = None
+    ready: Annotated[bool | None, Query(description="may be called now, and no other officer has it")] = None
+    assigned: Annotated[bool | None, Query(description="taken by somebody; `true` with mine: by the caller")] = None
+    mine: Annotated[bool | None, Query(description="taken by the caller")] = None
 
-async def _file(running: Running, row: RowMapping) -> dict[str, Any]:
-    entries = orjson.loads(row["entries"] or "[]")
-    opener: Opens = Closed() if await _restricted(running, row["appeal_id"]) else running.keyring
-    await running.keyring.load({ref for entry in entries for ref in sealed_refs(entry["type"], entry["data"])})
-    told = [(entry["name"], _told(opener, entry)) for entry in entries]
-    named = {
-        "contacts": ("appellant-contacted",),
-        "feedback": ("feedback-given",),
-        "callbacks": ("callback-scheduled", "callback-attempted", "callback-recorded", "callback-invalidated"),
-        "rework": ("rework-requested",),
-    }
-    file = _item(row) | {part: [entry for name, entry in told if name in names] for part, names in named.items()}
-    rounds = sorted({entry["round"] for _, entry in told if "round" in entry} | ({row["round"]} - {None}))
-    return file | {"messages": [_message(name, one) for name, one in told if name in WRITTEN_BY], "rounds": rounds}
+    def conditions(self, principal: Principal, now: datetime) -> list[Any]:
+        held = (CASES.c.assigned_until > now) & CASES.c.assigned_to.is_not(None)
+        found: list[Any] = [func.coalesce(CASES.c.lead_unit != principal.unit_id, True)]
+        if self.mine:
+            found += [held, CASES.c.assigned_to == principal.sub]
+        if self.assigned is not None:
+            found.append(func.coalesce(held, False).is_(self.assigned))
+        if self.ready is not None:
+            found.append(self._ready(principal, now).is_(self.ready))
+        return found
 
-
-def _message(name: str, entry: dict[str, Any]) -> dict[str, Any]:
-    return {"from": WRITTEN_BY[name], "time": entry["time"], "text": entry["text"]}
-
-
-async def _restricted(running: Running, appeal_id: str) -> bool:
-    query = select(RESTRICTED).where(RESTRICTED.c.appeal_id == appeal_id)
-    async with running.reads.connect() as connection:
-        return (await connection.execute(query)).first() is not None
-
-
-def _told(opener: Opens, entry: dict[str, Any]) -> dict[str, Any]:
-    opened = unseal_data(opener, entry["type"], entry["data"], f"{entry['stream']}/{entry['id']}")
-    actor = {name: entry["actor"].get(name) for name in ("role", "unit_id")}
-    return {"event": entry["name"], "time": entry["time"], "actor": actor, **opened}
-
-
-def _item(row: RowMapping) -> dict[str, Any]:
-    plain = {
-        name: row[name] for name in ("appeal_id", "ticket_no", "state", "lead_unit", "cc_district", "round", "version")
-    }
-    return plain | {name: row[name] and rfc3339(row[name]) for name in ("due_at", "callback_due_at", "updated_at")}
+    def _ready(self, principal: Principal, now: datetime) -> Any:
+        policy = callback_policy()
+        rested = func.coalesce(CASES.c.call_not_before <= now, True)
+        free = or_(func.coalesce(CASES.c.assigned_until <= now, True), CASES.c.assigned_to == principal.sub)
+        return func.coalesce(rested & free & within_hours(now, policy.calls_from, policy.calls_until), False)
 
 
 @router.get("/v1/callbacks", summary="Callbacks to make, soonest due first")
 async def list_callbacks(
-    asking: CanCallBack, window: Annotated[Window, Depends()], due_before: Annotated[Moment | None, Query()] = None
+    asking: CanCallBack, window: Annotated[Window, Depends()], filters: Annotated[QueueFilters, Depends()]
 ) -> Response:
-    """The queue of the callback officers."""
+    """The queue of the callback officers, without the cases of their own unit."""
     conditions = [CASES.c.state == CaseState.CALLBACK_DUE.value, *window.changed(CASES.c.updated_at)]
-    query = select(CASES).where(*conditions, *between(CASES.c.callback_due_at, None, due_before))
+    conditions += filters.conditions(asking.principal, asking.running.clock.now())
+    query = select(CASES).where(*conditions, *between(CASES.c.callback_due_at, None, filters.due_before))
     keys = (CASES.c.callback_due_at, CASES.c.appeal_id)
-    rows, following = await page(asking.running, query, keys, window, f"callbacks:{due_before}")
-    return JSONResponse({"items": [_item(row) for row in rows], "next_cursor": following})
+    return await _listed(asking, query, keys, window, f"callbacks:{asking.principal.sub}:{filters}")
 
 
-_CASE = "/v1/cases/{appeal_id}"
-COMMANDS = (
-    CommandRoute(f"{_CASE}/contact", ContactBody, Scope.HANDLE, contact, "Record a contact"),
-    CommandRoute(f"{_CASE}/feedback", FeedbackBody, Scope.HANDLE, feedback, "Give feedback"),
-    CommandRoute(f"{_CASE}/messages", MessageBody, Scope.HANDLE, message, "Write to the appellant"),
-    CommandRoute(f"{_CASE}/callback/attempts", AttemptBody, Scope.CALL_BACK, attempt, "Record a callback attempt"),
-    CommandRoute(f"{_CASE}/callback", CallbackBody, Scope.CALL_BACK, callback, "Record the callback"),
-)
+@router.get("/v1/callbacks/reasons", summary="Why a question may have been answered so")
+async def list_reasons(asking: CanReadReference) -> Response:
+    """Codes by question, in Chinese and English; and what a digit in a text message means."""
+    policy = callback_policy()
+    return JSONResponse({"version": policy.version, "reasons": policy.reasons, "digits": sorted(policy.answers)})
 
+
+@router.get("/v1/rechecks", summary="Callbacks that a second officer checks, soonest due first")
+async def list_rechecks(asking: CanCallBack, window: Annotated[Window, Depends()]) -> Response:
+    """Without those that the caller recorded."""
+    conditions = [CASES.c.recheck_due_at.is_not(None), func.coalesce(CASES.c.officer != asking.principal.sub, True)]
+    query = select(CASES).where(*conditions, *window.changed(CASES.c.updated_at))
+    return await _listed(asking, query, (CASES.c.recheck_due_at, CASES.c.appeal_id), window, "rechecks")
+
+
+@router.get("/v1/reviews", summary="Contested answers, soonest due first")
+async def list_reviews(asking: CanReview, window: Annotated[Window, Depends()]) -> Response:
+    """What the reviewer decides about."""
+    query = select(CASES).where(CASES.c.review_due_at.is_not(None), *window.changed(CASES.c.updated_at))
+    return await _listed(asking, query, (CASES.c.review_due_at, CASES.c.appeal_id), window, "reviews")
+
+
+async def _listed(
+    asking: Asking, query: Any, keys: Any, window: Window, what: str, descending: bool = False
+) -> Response:
+    rows, following = await page(asking.running, query, keys, window, what, descending=descending)
+    return JSONResponse({"items": [item(row) for row in rows], "next_cursor": following})
+
+
+for part in (residents, supervising, feeding):
+    router.routes.extend(part.router.routes)
+COMMANDS = (*commands.COMMANDS, *residents.COMMANDS, *supervising.COMMANDS)
 API = Api("Jiesu feedback 两种反馈", router, COMMANDS, owners)

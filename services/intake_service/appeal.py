@@ -20,6 +20,7 @@ from shared.contracts.intake import (
     AppealMerged,
     AppealRedirected,
     AppealRegistered,
+    AppealReopened,
     AppealWithdrawn,
     RiskAlertRaised,
 )
@@ -79,6 +80,13 @@ class Close(Command):
     resolved: bool | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoteReopened(Command):
+    """Feedback lets the appellant have another round."""
+
+    round: int
+
+
 def decide(command: Command, appeal: Appeal) -> Sequence[Payload]:
     if isinstance(command, Register):
         return _register(command, appeal)
@@ -96,6 +104,8 @@ def decide(command: Command, appeal: Appeal) -> Sequence[Payload]:
         case Close():
             # Withdrawal and callback may cross; whoever was first has ended the appeal.
             return [] if appeal.ended else [AppealClosed(round=command.round, resolved=command.resolved)]
+        case NoteReopened():
+            return [AppealReopened(round=command.round)] if appeal.state is CaseState.CLOSED else []
     return along_the_way.decide(command, appeal)
 
 

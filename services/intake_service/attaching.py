@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 
 from services.intake_service.along_the_way import Attach, NoteScan, Verdict
 from services.intake_service.appeal import APPEAL
-from services.intake_service.calling import APPELLANT, case_seen, known_by_code, subject_key
+from services.intake_service.calling import case_seen, known_by_code, subject_key
 from services.intake_service.media import STRIPPED, Medium, recognised, stripped
 from services.intake_service.policy import AttachmentPolicy, attachment_policy
 from services.intake_service.reading import ADDED, attachments_of, case_row, load_appeal, ownership, restricted
@@ -39,6 +39,7 @@ from shared.web.commands import Call, Plan
 from shared.web.fields import Body
 from shared.web.identity import Ownership, Reach, Scope
 from shared.web.problems import Problem
+from shared.web.tracking import APPELLANT
 from shared.web.uploads import FileRoute, Upload
 
 router = APIRouter()
@@ -84,12 +85,20 @@ class _Kept:
 
 
 async def attach(call: Call[Upload]) -> Plan:
-    """An officer, or the system that registered the appeal, adds a file."""
+    """An officer, the unit that handles the appeal, or the system that registered it adds a file."""
     appeal = await load_appeal(call.running, call.subject)
     if appeal.state is None:
         raise NotYours
-    call.must_see(Ownership(client=appeal.client))
+    call.must_see(await _owned(call, appeal))
     return await _attached(call, call.subject, appeal, call.actor, await case_seen(call))
+
+
+async def _owned(call: Call[Upload], appeal: Appeal) -> Ownership:
+    """Whose it is; an appeal that no view knows yet is its client's."""
+    try:
+        return ownership(await case_row(call.running, call.subject))
+    except NotYours:
+        return Ownership(client=appeal.client)
 
 
 async def attach_by_citizen(call: Call[Upload]) -> Plan:
@@ -239,7 +248,7 @@ def _most() -> int:
 
 COMMANDS = (
     FileRoute(
-        "/v1/appeals/{appeal_id}/attachments", FileForm, Scope.REGISTER, attach, "Add a file", 201,
+        "/v1/appeals/{appeal_id}/attachments", FileForm, Scope.ATTACH, attach, "Add a file", 201,
         answer=Attached, most_bytes=_most,
     ),
     FileRoute(

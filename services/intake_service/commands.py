@@ -12,7 +12,7 @@ from pydantic import BaseModel, model_validator
 
 from services.intake_service.appeal import APPEAL, Answer, Merge, Redirect, Register, Withdraw
 from services.intake_service.atlas import atlas_of
-from services.intake_service.calling import APPELLANT, by_appellant, case_seen, known_by_code, on_appeal
+from services.intake_service.calling import by_appellant, case_seen, known_by_code, on_appeal
 from services.intake_service.knowing import cited_edition
 from services.intake_service.locating import locate
 from services.intake_service.notices import advice, hand_overs
@@ -24,6 +24,7 @@ from shared.engine.execute import Decision, Intention
 from shared.web.commands import Call, CommandRoute, Plan
 from shared.web.fields import Body, ShortText, Text, Uuid
 from shared.web.identity import Scope
+from shared.web.tracking import APPELLANT
 
 _tickets = Tickets()
 

@@ -13,13 +13,13 @@ import orjson
 from sqlalchemy import RowMapping, Text, any_, bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.intake_service.likeness import bands, likeness, token, tokens
 from services.intake_service.places import Point, TooWide, cells_around, distance
 from services.intake_service.policy import likeness_policy
 from services.intake_service.search import REGISTERED, SEARCH, point_of
 from services.intake_service.views import CASES, PERSONS, STORY
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import sealed_refs, unseal_data
+from shared.language.likeness import bands, likeness, token, tokens
 from shared.language.script import bigrams, plain
 from shared.web.problems import Problem
 

@@ -59,6 +59,10 @@ def _intake(state: CaseState) -> Fold:
     return fold
 
 
+def _reopened(row: dict[str, Any], event: Envelope) -> None:
+    row.update(intake_state=CaseState.REGISTERED.value, version=event.version, ended_at=None)
+
+
 def _alert(row: dict[str, Any], event: Envelope) -> None:
     named = (event.data.get("hand_over"), event.data["category"])
     row.update(version=event.version, alerts=joined(dict.fromkeys([*split(row["alerts"]), *filter(None, named)])))
@@ -179,6 +183,7 @@ FOLDS: dict[str, Fold] = {
         "intake.malicious-use-flagged": _flagged,
         "intake.appellant-revealed": _happened,
         "intake.appeal-closed": _intake(CaseState.CLOSED),
+        "intake.appeal-reopened": _reopened,
         "routing.order-dispatched": _dispatched,
         "routing.order-signed": _routing(CaseState.SIGNED),
         "routing.consultation-opened": _consulted(CaseState.CONSULTING),
@@ -199,6 +204,7 @@ FOLDS: dict[str, Fold] = {
         "feedback.callback-scheduled": _feedback(CaseState.CALLBACK_DUE),
         "feedback.callback-recorded": _recorded,
         "feedback.callback-invalidated": _feedback(CaseState.CLOSED),
+        "feedback.case-reopened": _feedback(CaseState.REWORK),
         "scoring.assessment-recorded": _assessed,
     }.items()
 }

@@ -18,7 +18,7 @@ from services.intake_service.along_the_way import (
     Urge,
     Write,
 )
-from services.intake_service.calling import APPELLANT, by_appellant, case_seen, known_by_code, on_appeal
+from services.intake_service.calling import by_appellant, case_seen, known_by_code, on_appeal
 from services.intake_service.policy import follow_policy
 from services.intake_service.reading import load_appeal
 from shared.contracts.codes import CaseState, Satisfaction
@@ -27,6 +27,7 @@ from shared.contracts.intake import AppealEvaluated, RiskAlertRaised
 from shared.web.commands import Call, CommandRoute, Handle, Plan
 from shared.web.fields import Body, Code, Label, ShortText, Text, Uuid
 from shared.web.identity import Scope
+from shared.web.tracking import APPELLANT
 
 
 class SupplementBody(Body):

@@ -39,8 +39,6 @@ class FollowPolicy:
     urge_every: timedelta
     most_evaluations: int
     evaluate_within: timedelta
-    wrong_codes: int
-    wrong_codes_within: timedelta
 
 
 @dataclass(frozen=True)
@@ -89,7 +87,7 @@ def import_policy() -> ImportPolicy:
 def follow_policy() -> FollowPolicy:
     """What the appellant may do while an appeal is open."""
     table = _read("follow.toml")
-    durations = ("urge_every", "evaluate_within", "wrong_codes_within")
+    durations = ("urge_every", "evaluate_within")
     return FollowPolicy(**(table | {name: _DURATION.validate_python(table[name]) for name in durations}))
 
 

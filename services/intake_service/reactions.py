@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from services.intake_service.appeal import APPEAL, Close
+from services.intake_service.appeal import APPEAL, Close, NoteReopened
 from services.intake_service.knowledge import KNOWLEDGE, Entry, NoteExpiry
 from shared.contracts.envelope import Actor
-from shared.contracts.feedback import CallbackInvalidated, CallbackRecorded
+from shared.contracts.feedback import CallbackInvalidated, CallbackRecorded, CaseReopened
 from shared.contracts.intake import KnowledgeExpired, KnowledgePublished, KnowledgeRetired
 from shared.engine.deadlines import Deadline, Deadlines, Due, Met
 from shared.engine.execute import Intention
@@ -29,12 +29,20 @@ def on_invalid_callback(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
     return [_close(heard, None)]
 
 
+def on_reopened(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
+    """The appellant said in time that it is not solved."""
+    command = NoteReopened(at=heard.envelope.time, actor=INTAKE, round=heard.payload.round)
+    return [Intention(APPEAL, heard.subject, command, cause=heard.envelope)]
+
+
 def _close(heard: Heard, resolved: bool | None) -> Intention[Any]:
     command = Close(at=heard.envelope.time, actor=INTAKE, round=heard.payload.round, resolved=resolved)
     return Intention(APPEAL, heard.subject, command, cause=heard.envelope)
 
 
-REACTIONS = Reactions({CallbackRecorded: on_callback, CallbackInvalidated: on_invalid_callback})
+REACTIONS = Reactions(
+    {CallbackRecorded: on_callback, CallbackInvalidated: on_invalid_callback, CaseReopened: on_reopened}
+)
 
 
 def _valid(event: KnowledgePublished, _: datetime) -> Sequence[Deadline | Met]:

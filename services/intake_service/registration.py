@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Annotated, Self
 
 import asyncpg
@@ -18,6 +17,7 @@ from shared.contracts.intake import AppealRegistered, Appellant, Place
 from shared.engine.decider import Refused
 from shared.engine.ids import Ids
 from shared.web.fields import Body, Label, Moment, ShortText, Text, Uuid
+from shared.web.tracking import hash_of
 
 TRACKING_BYTES = 20
 CLOCK_SKEW = timedelta(minutes=5)
@@ -95,11 +95,6 @@ class Tickets:
 def new_tracking_code(ids: Ids) -> str:
     """160 random bits, in five groups that can be read out over the phone."""
     return ids.random_bytes(TRACKING_BYTES).hex("-", 4).upper()
-
-
-def hash_of(tracking_code: str) -> str:
-    """What is kept of a tracking code: it has enough randomness for a plain hash."""
-    return sha256(tracking_code.strip().upper().encode()).hexdigest()
 
 
 def check(body: AppealBody, now: datetime) -> None:

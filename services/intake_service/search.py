@@ -12,13 +12,13 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.intake_service.likeness import bands, token, tokens
 from services.intake_service.places import Point, cells_of, to_wgs84
 from shared.contracts.codes import Datum
 from shared.contracts.envelope import ERASED, Envelope
 from shared.engine.projections import View
 from shared.eventlog.postgres import Connection
 from shared.eventlog.sealing import Keyring, sealed_refs, unseal_data
+from shared.language.likeness import bands, token, tokens
 
 _PREFIX = "cn.gov.appeals.intake."
 REGISTERED = f"{_PREFIX}appeal-registered.v1"

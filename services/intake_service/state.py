@@ -16,6 +16,7 @@ from shared.contracts.intake import (
     AppealMerged,
     AppealRedirected,
     AppealRegistered,
+    AppealReopened,
     AppealSupplemented,
     AppealTagged,
     AppealUrged,
@@ -82,6 +83,8 @@ def evolve(appeal: Appeal, event: Payload) -> Appeal:
             tracking_hash=event.tracking_hash,
             tags=event.tags,
         )
+    if isinstance(event, AppealReopened):
+        return replace(appeal, state=CaseState.REGISTERED)
     if type(event) in _ENDS:
         return replace(appeal, state=_ENDS[type(event)])
     return _along_the_way(appeal, event)

@@ -39,6 +39,8 @@ def dispatched(
         ticket_no=proposal.ticket_no,
         subject_key=proposal.subject_key,
         identity_hidden=proposal.identity_hidden,
+        category=proposal.category,
+        reachable=proposal.reachable,
         registered_at=proposal.registered_at,
         lead_unit=unit.unit_id,
         lead_unit_name=unit.name,

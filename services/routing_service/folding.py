@@ -65,6 +65,7 @@ def _dispatched(row: dict[str, Any], event: Envelope) -> None:
         sign_overdue=False,
         signed_at=None,
         expired_at=None,
+        open=True,
     )
     _call(row)
 

@@ -94,17 +94,19 @@ class StopClock(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Redispatch(Command):
-    """退回重办: the same unit again, one round further."""
+    """退回重办: the same unit again, one round further. `reopened`: the appeal had been closed."""
 
     round: int
+    reopened: bool = False
     limits: Limits
 
 
 @dataclass(frozen=True, kw_only=True)
 class End(Command):
-    """The appeal has ended elsewhere."""
+    """The appeal has ended elsewhere. `round` where a callback ended it; news of an earlier round end nothing."""
 
     outcome: CaseState
+    round: int | None = None
 
 
 def decide(command: Command, order: Order) -> Sequence[Payload]:
@@ -129,7 +131,8 @@ def decide(command: Command, order: Order) -> Sequence[Payload]:
         case Redispatch():
             return _redispatch(command, order, order.proposal)
         case End():
-            return [] if order.state in ENDED else [OrderEnded(outcome=command.outcome)]
+            stale = order.state in ENDED or (command.round is not None and command.round < order.round)
+            return [] if stale else [OrderEnded(outcome=command.outcome)]
     return _along_the_way(command, order)
 
 
@@ -192,7 +195,8 @@ def _helpers(command: DispatchByHand) -> tuple[str, ...]:
 
 def _redispatch(command: Redispatch, order: Order, proposal: OrderProposed) -> Sequence[Payload]:
     before = order.dispatch
-    if before is None or order.state in ENDED or command.round != order.round:
+    ended = order.state in ENDED and not (command.reopened and order.state is CaseState.CLOSED)
+    if before is None or ended or command.round != order.round:
         return []
     unit = Unit(before.lead_unit, before.lead_unit_name, "", before.unit_type, before.cc_district)
     event = dispatched(proposal, unit, before.tier, before.round + 1, command.at, command.limits)

@@ -97,6 +97,7 @@ def on_registered(heard: Heard, desk: Desk) -> Sequence[Intention[Any]]:
         hold_until=desk.limits.hold_until(matter.urgency, at) if goes_by_itself else None,
         urgency=matter.urgency,
         category=facts.category_path[0] if facts.category_path else None,
+        reachable=bool(facts.appellant.phone or facts.appellant.email),
         catalogue_version=desk.catalogue_version,
         model_version=learned.version,
         limits_version=desk.limits.version,
@@ -109,6 +110,13 @@ def ends(outcome: CaseState) -> React:
     return lambda heard, _: [_intention(heard, End(at=heard.envelope.time, actor=ROUTING, outcome=outcome))]
 
 
+def on_closed(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
+    """The callback has ended it; a reopening that was heard first is not undone."""
+    closed: AppealClosed = heard.payload
+    command = End(at=heard.envelope.time, actor=ROUTING, outcome=CaseState.CLOSED, round=closed.round)
+    return [_intention(heard, command)]
+
+
 def on_callback_scheduled(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
     """Both results are in before the limit: the clock stops."""
     if heard.payload.reason != "RESULTS_COMPLETE":
@@ -118,7 +126,9 @@ def on_callback_scheduled(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
 
 def on_rework(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
     """The lead unit gets it again."""
-    command = Redispatch(at=heard.envelope.time, actor=ROUTING, round=heard.payload.round, limits=shipped_limits())
+    rework: ReworkRequested = heard.payload
+    at, reopened = heard.envelope.time, bool(rework.reopened)
+    command = Redispatch(at=at, actor=ROUTING, round=rework.round, reopened=reopened, limits=shipped_limits())
     return [_intention(heard, command)]
 
 
@@ -138,7 +148,7 @@ REACTS: dict[Any, React] = {
     AppealRedirected: ends(CaseState.REDIRECTED),
     AppealMerged: ends(CaseState.MERGED),
     AppealWithdrawn: ends(CaseState.WITHDRAWN),
-    AppealClosed: ends(CaseState.CLOSED),
+    AppealClosed: on_closed,
     AppealUrged: on_urged,
     CallbackScheduled: on_callback_scheduled,
     ReworkRequested: on_rework,

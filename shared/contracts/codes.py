@@ -189,3 +189,76 @@ class CallbackMethod(StrEnum):
     PHONE = "PHONE"
     SMS = "SMS"
     WEB = "WEB"
+
+
+class EvidenceRole(StrEnum):
+    """What a file shows that a unit puts to its answer."""
+
+    BEFORE = "BEFORE"
+    AFTER = "AFTER"
+    DOCUMENT = "DOCUMENT"
+
+
+class Finding(StrEnum):
+    """What is noticed about an answer: for whoever reviews it, never a penalty by itself."""
+
+    SHORT = "SHORT"
+    TEMPLATE = "TEMPLATE"
+    EVIDENCE_MISSING = "EVIDENCE_MISSING"
+    EVIDENCE_REUSED = "EVIDENCE_REUSED"
+    EVIDENCE_CHANGED = "EVIDENCE_CHANGED"
+
+
+class Question(StrEnum):
+    """What a callback asks, in the order of the three rates."""
+
+    CONTACTED = "CONTACTED"
+    RESOLVED = "RESOLVED"
+    SATISFACTION = "SATISFACTION"
+
+
+class Via(StrEnum):
+    """The way in which an appellant's words reached us."""
+
+    TRACKING = "TRACKING"
+    LINK = "LINK"
+    SMS = "SMS"
+    EMAIL = "EMAIL"
+    WECHAT = "WECHAT"
+
+
+class Audience(StrEnum):
+    """Who is told."""
+
+    APPELLANT = "APPELLANT"
+    UNIT = "UNIT"
+    HOTLINE = "HOTLINE"
+
+
+class NoticeChannel(StrEnum):
+    """The way a notice takes. WORK: whatever officers are reached by."""
+
+    SMS = "SMS"
+    EMAIL = "EMAIL"
+    WECHAT = "WECHAT"
+    WORK = "WORK"
+
+
+class Language(StrEnum):
+    """BCP 47 primary tags."""
+
+    ZH = "zh"
+    EN = "en"
+
+
+class LeadKind(StrEnum):
+    """What the six violations of Regulation Art 35 may look like in the record."""
+
+    TEMPLATE_ANSWER = "TEMPLATE_ANSWER"
+    EVIDENCE_REUSED = "EVIDENCE_REUSED"
+    EVIDENCE_CHANGED = "EVIDENCE_CHANGED"
+    REOPENED_AFTER_CLOSING = "REOPENED_AFTER_CLOSING"
+    NEGATIVE_AFTER_CLOSING = "NEGATIVE_AFTER_CLOSING"
+    CALLBACK_BY_CONCERNED_UNIT = "CALLBACK_BY_CONCERNED_UNIT"
+    RECHECK_DISAGREES = "RECHECK_DISAGREES"
+    CLOSING_BURST = "CLOSING_BURST"

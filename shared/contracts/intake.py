@@ -334,3 +334,9 @@ class AppealClosed(_Intake):
 
     round: int
     resolved: bool | None = None
+
+
+class AppealReopened(_Intake):
+    """The appellant said within the window that it is not solved: it goes round again under its own number."""
+
+    round: int

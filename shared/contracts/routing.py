@@ -28,6 +28,7 @@ class OrderProposed(_Routing):
     dispatch_due_at: Instant | None = None
     urgency: Urgency | None = None
     category: str | None = None
+    reachable: bool = True
     catalogue_version: str | None = None
     model_version: str | None = None
     limits_version: str
@@ -61,6 +62,8 @@ class OrderDispatched(_Routing):
     catalogue_version: str | None = None
     rule_id: str | None = None
     model_version: str | None = None
+    category: str | None = None
+    reachable: bool = True
 
 
 class DispatchOverdue(_Routing):

@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 KafkaSecurity = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 KafkaMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"]
 SECRETS_DIR = Path("/run/secrets")
+WEB, MAIL = r"^https?://\S+$", r"^(smtp|smtps|smtp\+starttls)://[^\s/]+:\d+$"
 
 
 class Settings(BaseSettings):
@@ -46,6 +47,23 @@ class Settings(BaseSettings):
     kafka_prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$", description="before topic and group names")] = ""
     kafka_replicas: Annotated[int, Field(ge=1, le=9, description="copies of every topic that is created")] = 1
     webhook_networks: Annotated[str, Field(description="CIDRs, comma separated, that webhooks may call inside")] = ""
+    public_url: Annotated[str, Field(pattern=r"^https?://\S+$", description="where residents' links lead")] = (
+        "http://127.0.0.1:8000"
+    )
+    notify_sms: Annotated[str | None, Field(pattern=WEB, description="URL that takes text messages; unset: none")] = (
+        None
+    )
+    notify_wechat: Annotated[str | None, Field(pattern=WEB, description="URL that takes WeChat messages")] = None
+    notify_work: Annotated[str | None, Field(pattern=WEB, description="URL that takes messages to offices")] = None
+    notify_key_file: Annotated[FilePath | None, Field(description="secret that messages to these are signed with")] = (
+        None
+    )
+    smtp_url: Annotated[
+        str | None, Field(pattern=MAIL, description="smtp://, smtp+starttls:// or smtps://host:port")
+    ] = None
+    smtp_from: Annotated[str | None, Field(pattern=r"^\S+@\S+$", description="address that mail comes from")] = None
+    smtp_username: Annotated[str | None, Field(description="at the mail server")] = None
+    smtp_password_file: Annotated[FilePath | None, Field(description="at the mail server")] = None
     stream_limit: Annotated[int, Field(ge=1, le=10_000, description="event streams open at once per process")] = 200
     stream_limit_each: Annotated[int, Field(ge=1, le=10_000, description="of these, by one account")] = 20
     objects: Annotated[str | None, Field(description="folder, or s3://bucket/prefix; unset: HOME/objects")] = None
@@ -66,6 +84,14 @@ class Settings(BaseSettings):
     def _a_login_where_one_is_needed(self) -> Self:
         if self.kafka_security.startswith("SASL") and not (self.kafka_username and self.kafka_password_file):
             raise ValueError("JIESU_KAFKA_SECURITY needs JIESU_KAFKA_USERNAME and JIESU_KAFKA_PASSWORD_FILE")
+        return self
+
+    @model_validator(mode="after")
+    def _a_sender_and_a_key_where_they_are_needed(self) -> Self:
+        if (self.notify_sms or self.notify_wechat or self.notify_work) and not self.notify_key_file:
+            raise ValueError("JIESU_NOTIFY_… needs JIESU_NOTIFY_KEY_FILE: what is sent is signed")
+        if self.smtp_url and not self.smtp_from:
+            raise ValueError("JIESU_SMTP_URL needs JIESU_SMTP_FROM")
         return self
 
     @property

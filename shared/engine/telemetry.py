@@ -37,6 +37,7 @@ APPEND_SECONDS = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2, 5),
 )  # fmt: skip
 DELIVERED = Counter("jiesu_webhook_deliveries_total", "Webhook attempts, by how they went.", ["service", "outcome"])
+NOTIFIED = Counter("jiesu_notifications_total", "What became of notices to people, step by step.", ["step"])
 STREAMS = Gauge("jiesu_streams_open", "Clients that follow the event stream now.", ["service"])
 DEADLINES_FIRED = Counter("jiesu_deadlines_fired_total", "Deadlines whose command was carried out.", ["service"])
 DEADLINE_LATENESS = Histogram(

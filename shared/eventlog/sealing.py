@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from typing import Any, Protocol, cast, get_args
+from typing import Any, Protocol, cast, get_args, get_origin
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -192,7 +192,10 @@ def _paths_of(model: type[BaseModel]) -> Iterable[Path]:
             continue
         for inner in (field.annotation, *get_args(field.annotation)):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
-                yield from ((name, *path) for path in _paths_of(inner))
+                paths = list(_paths_of(inner))
+                if paths and get_origin(field.annotation) is tuple:
+                    raise TypeError(f"{model.__name__}.{name}: what is personal is not sealed inside a list of objects")
+                yield from ((name, *path) for path in paths)
 
 
 def _is_personal(annotation: Any) -> bool:

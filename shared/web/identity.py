@@ -59,6 +59,9 @@ class Scope(StrEnum):
     REVIEW = "order:review"
     SUPERVISE = "order:supervise"
     KEEP_LEDGER = "order:ledger"
+    ATTACH = "appeal:attach"
+    INVESTIGATE = "leads:close"
+    BRING_REPLIES = "replies:bring"
 
 
 class Reach(StrEnum):
@@ -71,14 +74,18 @@ class Reach(StrEnum):
 
 
 _HOTLINE_READ = {Scope.READ: Reach.ALL, Scope.READ_REFERENCE: Reach.ALL, Scope.READ_SCORES: Reach.ALL}
-_FOR_THE_APPELLANT = dict.fromkeys((Scope.REGISTER, Scope.TRIAGE, Scope.WITHDRAW, Scope.REVEAL), Reach.ALL)
+_FOR_THE_APPELLANT = dict.fromkeys(
+    (Scope.REGISTER, Scope.TRIAGE, Scope.WITHDRAW, Scope.REVEAL, Scope.ATTACH), Reach.ALL
+)
 _HANDLER = {
     Scope.READ: Reach.UNIT,
     Scope.REVEAL: Reach.UNIT,
     Scope.HANDLE: Reach.UNIT,
+    Scope.ATTACH: Reach.UNIT,
     Scope.KEEP_LEDGER: Reach.UNIT,
     Scope.SUPERVISE: Reach.UNIT,
     Scope.KEEP_KNOWLEDGE: Reach.UNIT,
+    Scope.SUBSCRIBE: Reach.UNIT,
     Scope.READ_REFERENCE: Reach.ALL,
     Scope.READ_SCORES: Reach.ALL,
 }
@@ -92,6 +99,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
     | {
         Scope.DISPATCH: Reach.ALL,
         Scope.SUPERVISE: Reach.ALL,
+        Scope.INVESTIGATE: Reach.ALL,
         Scope.KEEP_PERSONS: Reach.ALL,
         Scope.KEEP_KNOWLEDGE: Reach.ALL,
         Scope.DRAFT_CATALOGUE: Reach.ALL,
@@ -99,12 +107,13 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
     },
     "DISPATCHER": _HOTLINE_READ
     | {Scope.DISPATCH: Reach.ALL, Scope.TRIAGE: Reach.ALL, Scope.DRAFT_CATALOGUE: Reach.ALL},
-    "CALLBACK_OFFICER": _HOTLINE_READ | {Scope.CALL_BACK: Reach.ALL, Scope.REVEAL: Reach.ALL},
+    "CALLBACK_OFFICER": _HOTLINE_READ | dict.fromkeys((Scope.CALL_BACK, Scope.REVEAL, Scope.ATTACH), Reach.ALL),
     "MUNICIPAL_ADMIN": _HOTLINE_READ
     | {
         Scope.DISPATCH: Reach.ALL,
         Scope.REVIEW: Reach.ALL,
         Scope.SUPERVISE: Reach.ALL,
+        Scope.INVESTIGATE: Reach.ALL,
         Scope.KEEP_LEDGER: Reach.ALL,
         Scope.KEEP_UNITS: Reach.ALL,
         Scope.DRAFT_CATALOGUE: Reach.ALL,
@@ -131,15 +140,17 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
     "ENTERPRISE_HANDLER": _HANDLER,
     "COMMUNITY_ASSISTANT": _PARTICIPANT,
     "MASS_ORG_PARTICIPANT": _PARTICIPANT,
-    "AUDITOR": _HOTLINE_READ | {Scope.SUBSCRIBE: Reach.ALL},
+    "AUDITOR": _HOTLINE_READ | {Scope.SUBSCRIBE: Reach.ALL, Scope.INVESTIGATE: Reach.ALL},
     "ANALYST": {Scope.READ_REFERENCE: Reach.ALL, Scope.READ_SCORES: Reach.ALL},
+    "GATEWAY": {Scope.BRING_REPLIES: Reach.ALL},
     "INTEGRATOR": {
         Scope.REGISTER: Reach.OWN,
+        Scope.ATTACH: Reach.OWN,
         Scope.READ: Reach.OWN,
         Scope.READ_REFERENCE: Reach.ALL,
         Scope.SUBSCRIBE: Reach.OWN,
     },
-    "APPELLANT": {Scope.REGISTER: Reach.OWN, Scope.READ: Reach.OWN, Scope.WITHDRAW: Reach.OWN},
+    "APPELLANT": dict.fromkeys((Scope.REGISTER, Scope.READ, Scope.WITHDRAW, Scope.ATTACH), Reach.OWN),
 }
 _WIDEST = [Reach.ALL, Reach.DISTRICT, Reach.UNIT, Reach.OWN]
 

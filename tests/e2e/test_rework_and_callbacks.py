@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest_asyncio
 
+from services.feedback_service.policy import callback_policy
 from tests.e2e.test_state_machine import GAS, _attempt, _called, _handling, _is, _order
 from tests.support.city import AFTER_HOLD, WATER, City
 
@@ -39,14 +40,15 @@ async def test_an_unsolved_appeal_goes_round_three_times_and_then_closes(city: C
     assert file["rounds"] == [1, 2, 3] and [one["round"] for one in file["rework"]] == [1, 2]
 
 
-async def test_a_callback_is_invalid_only_after_two_failed_attempts(city: City) -> None:
+async def test_a_callback_is_invalid_only_after_two_failed_attempts_at_different_hours(city: City) -> None:
     case = await _called(city)
     invalid = {"valid": False, "contacted": None, "resolved": None, "satisfaction": "NOT_STATED"}
     assert _is(await city.callback(case, **invalid), 409, "MORE_ATTEMPTS_NEEDED")
-    for outcome in ("NO_ANSWER", "REACHED"):
+    for outcome in ("NO_ANSWER", "REACHED", "NO_ANSWER"):
         assert (await _attempt(city, case, outcome)).status == 200
         assert _is(await city.callback(case, **invalid), 409, "MORE_ATTEMPTS_NEEDED")
-    await _attempt(city, case, "REFUSED")
+    city.clock.advance(callback_policy().attempts_apart)
+    assert (await _attempt(city, case, "REFUSED")).status == 200
     assert (await city.callback(case, **invalid)).body["state"] == "CLOSED"
 
 
@@ -139,6 +141,7 @@ async def test_who_cannot_be_reached_in_the_second_round_keeps_the_first_verdict
     await city.until(lambda: city.case(case["appeal_id"]), lambda c: c["round"] == 2 and c["state"] == "DISPATCHED")
     await city.handle(case)
     for _ in range(2):
+        city.clock.advance(callback_policy().attempts_apart)
         assert (await _attempt(city, case)).status == 200
     path = f"/feedback/v1/cases/{case['appeal_id']}/callback"
     assert (await city.post(path, {"valid": False}, "CALLBACK_OFFICER")).body["state"] == "CLOSED"

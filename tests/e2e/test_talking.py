@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from services.intake_service.policy import follow_policy
+from shared.web.tracking import tracking_policy
 from tests.e2e.test_following import act, track
 from tests.support.city import City, Reply
 from tests.support.files import PDF, attach, attached, download
@@ -141,7 +142,7 @@ async def test_evaluations_end_some_time_after_the_case_does(ageing: City) -> No
 @pytest.mark.parametrize("exists", [True, False])
 async def test_who_tries_many_codes_is_told_to_wait_and_whoever_has_the_code_is_not(city: City, exists: bool) -> None:
     made = await city.register() if exists else {"ticket_no": "19990101-0000001", "position": "", "tracking_code": "x"}
-    tries = [await act(city, made, "urge", code="0000-0000") for _ in range(follow_policy().wrong_codes)]
+    tries = [await act(city, made, "urge", code="0000-0000") for _ in range(tracking_policy().wrong_codes)]
     assert {(one.status, one.code) for one in tries} == {(404, "NOT_FOUND")}
     held = await act(city, made, "urge", code="0000-0000")
     seen = await city.get(f"/intake/v1/track/{made['ticket_no']}", None)
@@ -149,7 +150,7 @@ async def test_who_tries_many_codes_is_told_to_wait_and_whoever_has_the_code_is_
         assert (one.status, one.code) == (429, "TOO_MANY_ATTEMPTS") and 0 < int(one.headers["Retry-After"]) <= 901
     if exists:
         assert (await act(city, made, "urge")).status == 200
-    city.clock.advance(follow_policy().wrong_codes_within)
+    city.clock.advance(tracking_policy().within)
     assert (await act(city, made, "urge", code="0000-0000")).status == 404
 
 

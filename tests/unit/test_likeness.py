@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.intake_service.likeness import BANDS, bands, likeness, token, tokens
+from shared.language.likeness import BANDS, bands, likeness, token, tokens
 
 KEY = b"k" * 32
 TEXT = "小区停水两天了，自来水公司电话打不通，请尽快处理。"

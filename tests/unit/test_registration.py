@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from services.intake_service.registration import AppealBody, facts_of, hash_of, new_tracking_code
+from services.intake_service.registration import AppealBody, facts_of, new_tracking_code
 from shared.contracts.codes import Channel, Kind
 from shared.contracts.intake import (
     AppealRegistered,
@@ -16,6 +16,7 @@ from shared.contracts.intake import (
 )
 from shared.engine.decider import Refused
 from shared.engine.ids import CountingIds
+from shared.web.tracking import hash_of
 from tests.unit.test_appeal import AT
 
 

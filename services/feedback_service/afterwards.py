@@ -1,0 +1,208 @@
+"""What may still be said once a callback is over: by the resident, by a second officer, by the unit, by a reviewer.
+
+Nothing here changes what was recorded; every word stands beside it. Law: Regulation Art 8 (evaluation), 23, 35; domain
+specification, section 2.1 (待复核) and section 4 row 25.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.feedback_service.calling_back import RecordCallback, record
+from services.feedback_service.policy import CallbackPolicy
+from services.feedback_service.state import Case, Verdict
+from shared.contracts.codes import CallbackMethod, CaseState, Satisfaction, Via
+from shared.contracts.envelope import Payload
+from shared.contracts.feedback import (
+    CallbackContested,
+    CallbackRechecked,
+    CallbackRecorded,
+    CallbackReviewed,
+    CaseOpened,
+    CaseReopened,
+    CitizenEvaluated,
+    ReworkRequested,
+)
+from shared.engine.decider import Command, IllegalTransition, Refused
+
+EVALUATED_IN = (CaseState.FEEDBACK_DONE, CaseState.CALLBACK_DUE, CaseState.REWORK, CaseState.CLOSED)
+BY_MESSAGE = {Via.SMS, Via.WECHAT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Command):
+    """评价. `round` is the one that the resident was asked about; None: whichever it is now."""
+
+    round: int | None
+    contacted: bool | None
+    resolved: bool | None
+    satisfaction: Satisfaction
+    process_satisfaction: Satisfaction | None
+    comment: str | None
+    via: Via
+    policy: CallbackPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reopen(Command):
+    """The resident says that it is not solved after all."""
+
+    reason: str
+    policy: CallbackPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recheck(Command):
+    """What the resident told a second officer."""
+
+    contacted: bool | None
+    resolved: bool | None
+    satisfaction: Satisfaction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contest(Command):
+    """The unit says that the answers are not right."""
+
+    ground: str
+    policy: CallbackPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Review(Command):
+    """A reviewer lets the answers stand, or strikes them."""
+
+    stands: bool
+    reason: str
+
+
+COMMANDS = (Evaluate, Reopen, Recheck, Contest, Review)
+
+
+def decide(command: Command, case: Case, opened: CaseOpened) -> Sequence[Payload]:
+    match command:
+        case Evaluate():
+            return _evaluate(command, case, opened)
+        case Reopen():
+            return _reopen(command, case, opened)
+        case Recheck():
+            return _recheck(command, case)
+        case Contest():
+            return _contest(command, case, opened)
+        case Review():
+            return _review(command, case)
+    raise TypeError(command)
+
+
+def _evaluate(command: Evaluate, case: Case, opened: CaseOpened) -> Sequence[Payload]:
+    noted = command.via is Via.TRACKING  # intake has taken it already
+    if noted and case.state not in EVALUATED_IN:
+        return []
+    case.only_in("evaluation", *EVALUATED_IN)
+    if not noted:
+        _may_be_evaluated(command, case)
+    closed_at = case.closed_at
+    evaluated = CitizenEvaluated(
+        number=case.evaluations + 1,
+        round=command.round or case.round,
+        lead_unit=opened.lead_unit,
+        resolved=command.resolved,
+        satisfaction=command.satisfaction,
+        process_satisfaction=command.process_satisfaction,
+        comment=command.comment,
+        via=command.via,
+        days_after_closing=(command.at - closed_at).days if closed_at else None,
+        contradicts=_contradicts(command, case) if closed_at else None,
+    )
+    return [evaluated, *([] if noted else _as_callback(command, case, opened))]
+
+
+def _may_be_evaluated(command: Evaluate, case: Case) -> None:
+    if case.closed_at and command.at > case.closed_at + command.policy.evaluate_within:
+        raise Refused("EVALUATION_OVER", "the time for evaluating this appeal is over")
+    if command.round is not None and command.round != case.round:
+        raise Refused("LINK_USED", "this question was about an earlier round")
+    if case.evaluations >= command.policy.most_evaluations:
+        raise Refused("EVALUATED_ENOUGH", f"{command.policy.most_evaluations} times at most")
+
+
+def _contradicts(command: Evaluate, case: Case) -> bool:
+    negative = command.resolved is False or command.satisfaction is Satisfaction.DISSATISFIED
+    recorded = case.verdict.recorded if case.verdict else None
+    solved = isinstance(recorded, CallbackRecorded) and recorded.resolved is True
+    return negative and solved
+
+
+def _as_callback(command: Evaluate, case: Case, opened: CaseOpened) -> Sequence[Payload]:
+    """Whoever answers all that an officer would ask has been called back. Art 23: by phone, SMS or network."""
+    due = case.state in {CaseState.FEEDBACK_DONE, CaseState.CALLBACK_DUE}
+    if not due or command.contacted is None or command.resolved is None:
+        return []
+    answered = RecordCallback(
+        at=command.at,
+        actor=command.actor,
+        valid=True,
+        contacted=command.contacted,
+        resolved=command.resolved,
+        satisfaction=command.satisfaction,
+        reasons=(command.comment,) if command.comment else (),
+        method=CallbackMethod.SMS if command.via in BY_MESSAGE else CallbackMethod.WEB,
+        policy=command.policy,
+    )
+    free = replace(case, asking=replace(case.asking, assigned=None))  # an officer who is about to ask need not any more
+    return record(answered, free, opened)
+
+
+def _reopen(command: Reopen, case: Case, opened: CaseOpened) -> Sequence[Payload]:
+    case.only_in("reopen", CaseState.CLOSED)
+    policy, closed_at = command.policy, case.closed_at
+    if closed_at is None or command.at > closed_at + policy.reopen_within:
+        raise Refused("REOPEN_WINDOW_OVER", "the time for reopening is over; a new appeal may relate to this one")
+    if case.round >= policy.most_rounds:
+        raise Refused("NO_MORE_ROUNDS", "every round has been gone; a new appeal may relate to this one")
+    days = (command.at - closed_at).days
+    reopened = CaseReopened(
+        round=case.round, lead_unit=opened.lead_unit, reason=command.reason, days_after_closing=days
+    )
+    return [reopened, ReworkRequested(round=case.round, reasons=(command.reason,), reopened=True)]
+
+
+def _answers(case: Case) -> tuple[Verdict, CallbackRecorded]:
+    verdict = case.verdict
+    if verdict is None or not isinstance(verdict.recorded, CallbackRecorded):
+        raise IllegalTransition("callback review", str(case.state))
+    return verdict, verdict.recorded
+
+
+def _recheck(command: Recheck, case: Case) -> Sequence[Payload]:
+    verdict, before = _answers(case)
+    if verdict.recheck is None:
+        raise Refused("NOT_DRAWN", "this callback is not to be checked")
+    case.not_by_the_handler(command.actor.unit_id)
+    if command.actor.sub == verdict.recheck.officer:
+        raise Refused("SECOND_OFFICER_NEEDED", "another officer must ask again")
+    told = {name: getattr(command, name) for name in ("contacted", "resolved", "satisfaction")}
+    agrees = all(now is None or now == getattr(before, name) for name, now in told.items())
+    by, unit = command.actor.sub or "", before.lead_unit
+    return [CallbackRechecked(round=before.round, lead_unit=unit, agrees=agrees, officer=by, **told)]
+
+
+def _contest(command: Contest, case: Case, opened: CaseOpened) -> Sequence[Payload]:
+    verdict, recorded = _answers(case)
+    if verdict.contested or verdict.reviewed:
+        raise Refused("CONTESTED_ALREADY", "these answers have been contested")
+    if recorded.at is None or command.at > recorded.at + command.policy.contest_within:
+        raise Refused("CONTEST_WINDOW_OVER", "the time for contesting these answers is over")
+    due = command.at + command.policy.review_within
+    return [CallbackContested(round=recorded.round, unit_id=opened.lead_unit, ground=command.ground, review_due_at=due)]
+
+
+def _review(command: Review, case: Case) -> Sequence[Payload]:
+    verdict, recorded = _answers(case)
+    if verdict.contested is None:
+        raise Refused("NOT_CONTESTED", "nobody has contested these answers")
+    case.not_by_the_handler(command.actor.unit_id)
+    if command.actor.sub is not None and command.actor.sub == recorded.officer:
+        raise Refused("SECOND_OFFICER_NEEDED", "whoever recorded the answers does not review them")
+    return [CallbackReviewed(round=recorded.round, stands=command.stands, reason=command.reason)]

@@ -1,0 +1,110 @@
+"""Art 28: the units' own data, pushed back to them in full. A feed that never skips, and digests against drift.
+
+The same events are on Kafka, in the SSE stream and in webhooks, within the unit's reach; here are whole records.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from starlette.responses import JSONResponse, Response
+
+from services.feedback_service.case import CASE
+from services.feedback_service.reading import case_row, file_of, owned, seen_case
+from shared.engine.decider import NotYours
+from shared.engine.runtime import Running
+from shared.eventlog.canonical import leaf_hash
+from shared.web.asking import Asking, reads
+from shared.web.identity import Reach, Scope
+from shared.web.paging import next_cursor, read_cursor
+
+router = APIRouter()
+CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
+LOOKED_AT = 500
+"""Events of each partition that one page goes through at most."""
+
+
+@router.get("/v1/units/{unit_id}/feed", summary="Whole records of a unit's cases, as they change (Art 28)")
+async def feed(
+    unit_id: str,
+    asking: CanRead,
+    cursor: Annotated[str | None, Query(max_length=20_000, description="`next_cursor` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> Response:
+    """Everything once it has changed, from the beginning; nothing is skipped, the latest state is given.
+
+    `next_cursor` is always there; ask again with it. `more`: there is more already.
+    """
+    running, principal = asking.running, asking.principal
+    if principal.reach(Scope.READ) is not Reach.ALL and principal.unit_id != unit_id:
+        raise NotYours
+    what = f"feed:{unit_id}"
+    held = read_cursor(running.secrets.index, what, cursor)
+    heads = await running.log.heads()
+    after = [int(one) for one in held] if held else [0] * len(heads)
+    changed, after, more = await _changed(running, after, heads, limit, unit_id)
+    items = [await _record(running, appeal_id) for appeal_id in changed]
+    following = next_cursor(running.secrets.index, what, after)
+    return JSONResponse({"items": items, "next_cursor": following, "more": more}, headers={"Cache-Control": "no-store"})
+
+
+async def _changed(
+    running: Running, after: list[int], heads: list[int], limit: int, unit_id: str
+) -> tuple[list[str], list[int], bool]:
+    """The unit's appeals that something has happened to, partition by partition; and how far that was looked."""
+    changed: dict[str, None] = {}
+    more = False
+    for partition, head in enumerate(heads):
+        if head <= after[partition]:
+            continue
+        events = await running.log.read_partition(partition, after[partition], LOOKED_AT)
+        if len(changed) >= limit or not await running.views_reached("feedback", partition, events[-1].position):
+            more = True
+            continue
+        for event in events:
+            subject = event.envelope.subject
+            if (
+                event.envelope.stream.startswith("case-")
+                and subject not in changed
+                and await _is_of(running, subject, unit_id)
+            ):
+                if len(changed) >= limit:
+                    break
+                changed[subject] = None
+            after[partition] = event.position
+        more = more or after[partition] < head
+    return list(changed), after, more
+
+
+async def _is_of(running: Running, appeal_id: str, unit_id: str) -> bool:
+    try:
+        return unit_id in owned(await case_row(running, appeal_id)).units
+    except NotYours:
+        return False
+
+
+async def _record(running: Running, appeal_id: str) -> dict[str, Any]:
+    row = await case_row(running, appeal_id)
+    digest = await digest_of(running, appeal_id, row["version"])
+    return {"appeal_id": appeal_id, "version": row["version"], "digest": digest, "record": await file_of(running, row)}
+
+
+@router.get("/v1/cases/{appeal_id}/digest", summary="What a copy of the case is compared with")
+async def digest(
+    appeal_id: str,
+    asking: CanRead,
+    version: Annotated[int | None, Query(ge=1, le=10**9, description="the latest when it is left out")] = None,
+) -> Response:
+    """SHA-256 over the RFC 6962 leaf hashes of the case's events up to a version, in order."""
+    row = await seen_case(asking, appeal_id)
+    at = min(version or row["version"], row["version"])
+    shown = {"appeal_id": appeal_id, "version": at, "digest": await digest_of(asking.running, appeal_id, at)}
+    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
+
+async def digest_of(running: Running, appeal_id: str, version: int) -> str:
+    """Lowercase hex."""
+    recorded = await running.log.read_stream(CASE.stream(appeal_id))
+    return sha256(b"".join(leaf_hash(event.body) for event in recorded if event.version <= version)).hexdigest()

@@ -1,0 +1,160 @@
+"""Answering questions about cases: from the views, with personal texts opened only where that is still allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from difflib import SequenceMatcher
+from typing import Any
+
+import orjson
+from sqlalchemy import RowMapping, false, or_, select, true
+
+from services.feedback_service.state import Case
+from services.feedback_service.views import CASES, RESTRICTED
+from shared.contracts.codes import Recipient
+from shared.contracts.envelope import rfc3339
+from shared.engine.decider import NotYours
+from shared.engine.joined import has, split
+from shared.engine.runtime import Running
+from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
+from shared.web.asking import Asking
+from shared.web.identity import Ownership, Principal, Reach, Scope
+
+WRITTEN_BY = {"appellant-wrote": "APPELLANT", "appellant-replied": "APPELLANT", "message-posted": "UNIT"}
+PARTS = {
+    "contacts": ("appellant-contacted", "appellant-unreachable"),
+    "feedback": ("feedback-given",),
+    "callbacks": (
+        *("callback-scheduled", "callback-attempted", "callback-recorded", "callback-invalidated"),
+        *("callback-rechecked", "callback-contested", "callback-reviewed"),
+    ),
+    "evaluations": ("citizen-evaluated",),
+    "rework": ("case-reopened", "rework-requested"),
+}
+_PLAIN = (
+    *("appeal_id", "ticket_no", "state", "lead_unit", "cc_district", "round", "tier", "category"),
+    *("response_seconds", "assigned_to", "version"),
+)
+_TIMES = (
+    *("dispatched_at", "due_at", "callback_due_at", "call_not_before", "assigned_until", "reply_due_at"),
+    *("recheck_due_at", "review_due_at", "closed_at", "updated_at"),
+)
+
+
+def owned(row: RowMapping) -> Ownership:
+    """Whose a case is."""
+    return Ownership(frozenset([*split(row["co_units"]), *filter(None, [row["lead_unit"]])]), row["cc_district"])
+
+
+def ownership(case: Case) -> Ownership:
+    """Whose a case is that has been loaded; commands are for the lead unit."""
+    if case.opened is None:
+        return Ownership()
+    return Ownership(frozenset({case.opened.lead_unit}), case.opened.cc_district)
+
+
+async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
+    """Whose these appeals are."""
+    async with running.reads.connect() as connection:
+        rows = (await connection.execute(select(CASES).where(CASES.c.appeal_id.in_(subjects)))).mappings()
+        return {row["appeal_id"]: owned(row) for row in rows}
+
+
+def in_reach(principal: Principal, scope: Scope) -> Any:
+    """The cases that a caller may list, as SQL."""
+    unit = principal.unit_id
+    match principal.reach(scope):
+        case Reach.ALL:
+            return true()
+        case Reach.DISTRICT:
+            mine = [name for name in (principal.district, unit) if name]
+            return or_(CASES.c.cc_district.in_(mine), CASES.c.lead_unit.in_(mine))
+        case Reach.UNIT if unit:
+            return or_(CASES.c.lead_unit == unit, has(CASES.c.co_units, unit))
+    return false()
+
+
+async def case_row(running: Running, appeal_id: str) -> RowMapping:
+    """The case's row. Raises NotYours when there is none."""
+    async with running.reads.connect() as connection:
+        row = (await connection.execute(select(CASES).where(CASES.c.appeal_id == appeal_id))).mappings().first()
+    if row is None or row["state"] is None:
+        raise NotYours
+    return row
+
+
+async def seen_case(asking: Asking, appeal_id: str) -> RowMapping:
+    """The case's row, for whom it is due. Raises NotYours."""
+    row = await case_row(asking.running, appeal_id)
+    if not asking.principal.can_see(asking.scope, owned(row)):
+        raise NotYours
+    return row
+
+
+def item(row: RowMapping) -> dict[str, Any]:
+    """A case as lists show it."""
+    shown = {name: row[name] for name in _PLAIN} | {name: row[name] and rfc3339(row[name]) for name in _TIMES}
+    return shown | {"co_units": split(row["co_units"]), "findings": split(row["findings"]), **thread_of(row)}
+
+
+def thread_of(row: RowMapping) -> dict[str, Any]:
+    """Who waits for whom, and what has not been read. `unread` counts the other side's messages."""
+    written, posted = row["written"] or 0, row["posted"] or 0
+    unread = {"unit": written - (row["read_by_unit"] or 0), "appellant": posted - (row["read_by_appellant"] or 0)}
+    return {"awaiting_reply": bool(row["awaiting_reply"]), "unread": unread}
+
+
+async def told_of(running: Running, row: RowMapping) -> list[tuple[str, dict[str, Any]]]:
+    """Everything said in a case, oldest first: the name of each event, and its content opened where that is allowed."""
+    entries = orjson.loads(row["entries"] or "[]")
+    opener: Opens = Closed() if await _restricted(running, row["appeal_id"]) else running.keyring
+    await running.keyring.load({ref for entry in entries for ref in sealed_refs(entry["type"], entry["data"])})
+    return [(entry["name"], _told(opener, entry)) for entry in entries]
+
+
+async def file_of(running: Running, row: RowMapping) -> dict[str, Any]:
+    """The whole file of a case."""
+    told = await told_of(running, row)
+    file = item(row) | {part: [one for name, one in told if name in names] for part, names in PARTS.items()}
+    rounds = sorted({entry["round"] for _, entry in told if "round" in entry} | ({row["round"]} - {None}))
+    results = [side_by_side(number, file["feedback"]) for number in rounds]
+    return file | {"messages": messages_of(told), "rounds": rounds, "results": [one for one in results if one]}
+
+
+def messages_of(told: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """The thread, oldest first."""
+    return [_message(name, one) for name, one in told if name in WRITTEN_BY]
+
+
+def _message(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {"from": WRITTEN_BY[name], "time": entry["time"], "text": entry["text"]}
+
+
+async def _restricted(running: Running, appeal_id: str) -> bool:
+    query = select(RESTRICTED).where(RESTRICTED.c.appeal_id == appeal_id)
+    async with running.reads.connect() as connection:
+        return (await connection.execute(query)).first() is not None
+
+
+def _told(opener: Opens, entry: Mapping[str, Any]) -> dict[str, Any]:
+    opened = unseal_data(opener, entry["type"], entry["data"], f"{entry['stream']}/{entry['id']}")
+    actor = {name: entry["actor"].get(name) for name in ("role", "unit_id")}
+    return {"event": entry["name"], "time": entry["time"], "actor": actor, **opened}
+
+
+def side_by_side(round_: int, given: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What a unit told the appellant and what it told the hotline in one round, and where the two differ.
+
+    `parts` are the pieces of both texts in order: `both`, or only in one of them. None before there is a result.
+    """
+    last = {one["recipient"]: one for one in given if one["round"] == round_ and one["kind"] == "RESULT"}
+    if not last:
+        return None
+    texts = [str(last[who]["text"]) if who in last else "" for who in (Recipient.APPELLANT, Recipient.HOTLINE)]
+    matcher = SequenceMatcher(None, texts[0], texts[1], autojunk=False)
+    pieces = [
+        {"both": texts[0][a:b]} if tag == "equal" else {"to_appellant": texts[0][a:b], "to_hotline": texts[1][c:d]}
+        for tag, a, b, c, d in matcher.get_opcodes()
+    ]
+    shown = {f"to_{who.lower()}": last.get(who) for who in (Recipient.APPELLANT, Recipient.HOTLINE)}
+    return {"round": round_, **shown, "similarity": f"{matcher.ratio():.2f}", "parts": pieces}

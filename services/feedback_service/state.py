@@ -1,0 +1,208 @@
+"""What feedback remembers of a case in order to decide, and how events change it. Most is of the present round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from shared.contracts.codes import CaseState, ContactOutcome, FeedbackKind, Recipient
+from shared.contracts.envelope import Payload
+from shared.contracts.feedback import (
+    AppellantContacted,
+    AppellantReplied,
+    AppellantUnreachable,
+    CallbackAssigned,
+    CallbackAttempted,
+    CallbackContested,
+    CallbackInvalidated,
+    CallbackOverdue,
+    CallbackRechecked,
+    CallbackRecorded,
+    CallbackReviewed,
+    CallbackScheduled,
+    CaseEnded,
+    CaseOpened,
+    CaseReopened,
+    CaseSigned,
+    CitizenEvaluated,
+    Evidence,
+    FeedbackGiven,
+    MessagePosted,
+    MessagesRead,
+    RecheckOrdered,
+    ReplyAwaited,
+    ReplyOverdue,
+)
+from shared.engine.decider import IllegalTransition, Refused
+
+
+@dataclass(frozen=True)
+class Thread:
+    """What appellant and unit wrote to each other, over all rounds.
+
+    `answered` are the unit's messages whose link has been used. `awaited`: the appellant wrote last.
+    """
+
+    posted: int = 0
+    written: int = 0
+    replies: int = 0
+    answered: frozenset[int] = frozenset()
+    awaited: ReplyAwaited | None = None
+    read: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reaching:
+    """Whether the unit has reached the appellant in this round."""
+
+    reached: bool = False
+    failed: int = 0
+    failed_at: datetime | None = None
+    unreachable: bool = False
+
+
+@dataclass(frozen=True)
+class Asking:
+    """The callback of this round."""
+
+    due_at: datetime | None = None
+    failed: int = 0
+    tried_at: datetime | None = None
+    assigned: CallbackAssigned | None = None
+    overdue: bool = False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the last callback came to, and what has become of its answers since."""
+
+    recorded: CallbackRecorded | CallbackInvalidated
+    recheck: RecheckOrdered | None = None
+    contested: CallbackContested | None = None
+    reviewed: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """`state` is None before the first dispatch."""
+
+    state: CaseState | None = None
+    opened: CaseOpened | None = None
+    results: Mapping[Recipient, tuple[Evidence, ...]] = field(default_factory=dict)
+    reaching: Reaching = Reaching()
+    asking: Asking = Asking()
+    thread: Thread = Thread()
+    verdict: Verdict | None = None
+    evaluations: int = 0
+
+    @property
+    def round(self) -> int:
+        return self.opened.round if self.opened else 0
+
+    @property
+    def subject_key(self) -> str:
+        return self.opened.subject_key if self.opened else ""
+
+    @property
+    def closed_at(self) -> datetime | None:
+        """When the callback closed it; None while it is open, and when it ended otherwise."""
+        return self.verdict.recorded.at if self.verdict and self.state is CaseState.CLOSED else None
+
+    def only_in(self, name: str, *states: CaseState) -> None:
+        """Raises ILLEGAL_TRANSITION."""
+        if self.state not in states:
+            raise IllegalTransition(name, str(self.state))
+
+    def not_by_the_handler(self, unit_id: str | None) -> None:
+        """Raises OWN_CASE for whoever handled the case."""
+        if self.opened and unit_id in {self.opened.lead_unit, *self.opened.co_units}:
+            raise Refused("OWN_CASE", "a unit that handled a case does not call back or decide about it")
+
+
+HANDLED_IN = (CaseState.DISPATCHED, CaseState.SIGNED, CaseState.HANDLING, CaseState.FEEDBACK_DONE)
+"""Before the callback."""
+ENDED = frozenset({CaseState.CLOSED, CaseState.WITHDRAWN, CaseState.ANSWERED, CaseState.REDIRECTED, CaseState.MERGED})
+
+
+def evolve(case: Case, event: Payload) -> Case:
+    match event:
+        case CaseOpened():
+            return replace(
+                case, state=CaseState.DISPATCHED, opened=event, results={}, reaching=Reaching(), asking=Asking()
+            )
+        case CaseSigned():
+            return replace(case, state=CaseState.SIGNED)
+        case AppellantContacted() | AppellantUnreachable():
+            return _contacted(case, event)
+        case FeedbackGiven(kind=FeedbackKind.RESULT):
+            state = CaseState.FEEDBACK_DONE if event.completes else case.state
+            return replace(case, state=state, results={**case.results, event.recipient: event.evidence})
+        case CaseEnded():
+            return replace(case, state=event.outcome)
+        case MessagePosted() | AppellantReplied() | ReplyAwaited() | ReplyOverdue() | MessagesRead():
+            return replace(case, thread=_wrote(case.thread, event))
+    return _asked(case, event)
+
+
+def _contacted(case: Case, event: AppellantContacted | AppellantUnreachable) -> Case:
+    if isinstance(event, AppellantUnreachable):
+        return replace(case, reaching=replace(case.reaching, unreachable=True, failed=event.attempts))
+    # A contact after the handling has begun, through a reply of the appellant's say, takes nothing back.
+    state = CaseState.HANDLING if case.state is CaseState.SIGNED else case.state
+    if event.outcome is ContactOutcome.REACHED:
+        return replace(case, state=state, reaching=replace(case.reaching, reached=True))
+    counted = replace(case.reaching, failed=case.reaching.failed + 1, failed_at=event.at)
+    return replace(case, state=state, reaching=counted if event.counts is not False else case.reaching)
+
+
+def _wrote(thread: Thread, event: Payload) -> Thread:
+    match event:
+        case MessagePosted():
+            return replace(thread, posted=event.number, awaited=None)
+        case AppellantReplied():
+            answered = thread.answered | ({event.to} if event.to else set())
+            return replace(thread, replies=thread.replies + 1, answered=answered)
+        case ReplyAwaited():
+            return replace(thread, written=event.written, awaited=thread.awaited or event)
+        case ReplyOverdue():
+            return replace(thread, awaited=thread.awaited and thread.awaited.model_copy(update={"due_at": None}))
+        case MessagesRead():
+            return replace(thread, read={**thread.read, event.by: event.count})
+    return thread
+
+
+def _asked(case: Case, event: Payload) -> Case:
+    match event:
+        case CallbackScheduled():
+            return replace(case, state=CaseState.CALLBACK_DUE, asking=Asking(due_at=event.due_at))
+        case CallbackAssigned():
+            return replace(case, asking=replace(case.asking, assigned=event))
+        case CallbackOverdue():
+            return replace(case, asking=replace(case.asking, overdue=True))
+        case CallbackAttempted() if event.outcome is not ContactOutcome.REACHED:
+            failed = case.asking.failed + (event.counts is not False)
+            tried_at = case.asking.tried_at if event.counts is False else event.at
+            return replace(case, asking=replace(case.asking, failed=failed, tried_at=tried_at))
+        case CallbackRecorded():
+            return replace(case, state=CaseState(event.next_state), verdict=Verdict(event))
+        case CallbackInvalidated():
+            return replace(case, state=CaseState.CLOSED, verdict=Verdict(event))
+        case CaseReopened():
+            return replace(case, state=CaseState.REWORK)
+        case CitizenEvaluated():
+            return replace(case, evaluations=event.number)
+    return replace(case, verdict=_looked_at_again(case.verdict, event)) if case.verdict else case
+
+
+def _looked_at_again(verdict: Verdict, event: Payload) -> Verdict:
+    match event:
+        case RecheckOrdered():
+            return replace(verdict, recheck=event)
+        case CallbackRechecked():
+            return replace(verdict, recheck=None)
+        case CallbackContested():
+            return replace(verdict, contested=event)
+        case CallbackReviewed():
+            return replace(verdict, contested=None, reviewed=True)
+    return verdict

@@ -1,0 +1,172 @@
+"""How words leave for people: one port, a signed webhook for whatever a city sends messages with, and SMTP for mail.
+
+A gateway that recognises the id of a message is `repeatable`: handing it the same one twice is handing it over once.
+SMTP is not, so whatever goes wrong after the text has been sent off is told apart from what goes wrong before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from email.message import EmailMessage
+from typing import Protocol
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+
+from shared.engine.clock import Clock
+from shared.engine.settings import Settings
+from shared.engine.webhooks import signatures
+
+FINAL_EXCEPT = frozenset({408, 409, 425, 429})
+"""4xx answers after which trying again may help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be said. `to` is a number, an address, or the name of an office, as the gateway understands it."""
+
+    id: str
+    channel: str
+    to: str
+    subject: str
+    text: str
+    language: str
+
+
+class GatewayRefused(Exception):
+    """It will not be taken, however often it is tried; the message says why, in a word."""
+
+
+class GatewayAway(Exception):
+    """It was not taken this time."""
+
+
+class GatewayUncertain(Exception):
+    """Nobody knows whether it was taken."""
+
+
+class Gateway(Protocol):
+    """One way out."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether it recognises a message by its id."""
+        ...
+
+    async def send(self, message: Message) -> None:
+        """Hand a message over. Raises GatewayRefused, GatewayAway, GatewayUncertain."""
+        ...
+
+
+class WebhookGateway:
+    """POSTs each message as JSON, signed like Standard Webhooks 1.0; `webhook-id` is the idempotency key."""
+
+    repeatable = True
+
+    def __init__(self, url: str, secret: bytes, http: aiohttp.ClientSession, clock: Clock) -> None:
+        self._url, self._secret, self._http, self._clock = url, secret, http, clock
+
+    async def send(self, message: Message) -> None:
+        keep = ("id", "channel", "to", "subject", "text", "language")
+        body = orjson.dumps({name: getattr(message, name) for name in keep})
+        timestamp = int(self._clock.now().timestamp())
+        headers = {
+            "Content-Type": "application/json; charset=utf-8",
+            "webhook-id": message.id,
+            "webhook-timestamp": str(timestamp),
+            "webhook-signature": signatures([self._secret], message.id, timestamp, body),
+        }
+        try:
+            async with self._http.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
+                status = answer.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise GatewayAway(type(error).__name__) from error
+        if 400 <= status < 500 and status not in FINAL_EXCEPT:
+            raise GatewayRefused(f"HTTP_{status}")
+        if status // 100 != 2:
+            raise GatewayAway(f"HTTP_{status}")
+
+
+@dataclass(frozen=True)
+class SmtpGateway:
+    """RFC 5321, with STARTTLS where asked for (smtp+starttls) or TLS from the start (smtps)."""
+
+    url: str
+    sender: str
+    username: str | None
+    password: str | None
+    timeout_seconds: float
+    repeatable: bool = False
+
+    async def send(self, message: Message) -> None:
+        await asyncio.to_thread(self._send, message)
+
+    def _send(self, message: Message) -> None:
+        handed_over = False
+        try:
+            client = self._connected()
+            try:
+                _accepted(client.mail(self.sender), client.rcpt(message.to))
+                handed_over = True
+                _accepted(client.data(self._mail(message).as_bytes()))
+            finally:
+                with suppress(smtplib.SMTPException, OSError):
+                    client.quit()
+        except smtplib.SMTPResponseException as error:  # the server has answered, so it is certain
+            raise (GatewayRefused if error.smtp_code >= 500 else GatewayAway)(f"SMTP_{error.smtp_code}") from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise (GatewayUncertain if handed_over else GatewayAway)(type(error).__name__) from error
+
+    def _connected(self) -> smtplib.SMTP:
+        parts = urlsplit(self.url)
+        host, port = parts.hostname or "", parts.port or 0
+        if parts.scheme == "smtps":
+            context = ssl.create_default_context()
+            client: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=self.timeout_seconds, context=context)
+        else:
+            client = smtplib.SMTP(host, port, timeout=self.timeout_seconds)
+        if parts.scheme == "smtp+starttls":
+            client.starttls(context=ssl.create_default_context())
+        client.ehlo_or_helo_if_needed()
+        if self.username:
+            client.login(self.username, self.password or "")
+        return client
+
+    def _mail(self, message: Message) -> EmailMessage:
+        mail = EmailMessage()
+        mail["From"], mail["To"], mail["Subject"] = self.sender, message.to, message.subject
+        mail["Message-ID"] = f"<{message.id}@{self.sender.rpartition('@')[2]}>"
+        mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers it
+        mail["Content-Language"] = message.language
+        mail.set_content(message.text)
+        return mail
+
+
+def _accepted(*answers: tuple[int, bytes]) -> None:
+    for code, said in answers:
+        if code // 100 != 2:
+            raise smtplib.SMTPResponseException(code, said)
+
+
+@asynccontextmanager
+async def gateways(settings: Settings, clock: Clock, timeout_seconds: float) -> AsyncIterator[Mapping[str, Gateway]]:
+    """The ways out that an operator has set up, by channel."""
+    timeout = aiohttp.ClientTimeout(total=timeout_seconds)
+    async with aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as http:
+        urls = {"SMS": settings.notify_sms, "WECHAT": settings.notify_wechat, "WORK": settings.notify_work}
+        secret = settings.notify_key_file.read_bytes().strip() if settings.notify_key_file else b""
+        found: dict[str, Gateway] = {
+            channel: WebhookGateway(url, secret, http, clock) for channel, url in urls.items() if url
+        }
+        if settings.smtp_url and settings.smtp_from:
+            password = settings.smtp_password_file.read_text("utf-8").strip() if settings.smtp_password_file else None
+            found["EMAIL"] = SmtpGateway(
+                settings.smtp_url, settings.smtp_from, settings.smtp_username, password, timeout_seconds
+            )
+        yield found

@@ -1,0 +1,73 @@
+"""Commands that a plain page may send: an HTML form instead of JSON, answered by going back to the page.
+
+No script is needed in the browser. What the form brings is made into the JSON of the same command, and checked as that.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from shared.engine.runtime import Running
+from shared.web.bodies import fingerprint, parse_body, unencoded
+from shared.web.commands import Call, CommandRoute
+from shared.web.identity import ANYBODY, Tokens
+from shared.web.preconditions import Preconditions
+from shared.web.problems import Problem, problem_of
+
+FORM = "application/x-www-form-urlencoded"
+MOST_BYTES, MOST_FIELDS = 64 * 1024, 50
+_WORDS = {"true": True, "false": False}
+
+
+class FormRoute(CommandRoute):
+    """Takes JSON, or a form: then it answers 303 to its own path with `?said=ok`, or with the code of the problem."""
+
+    @property
+    def media_types(self) -> tuple[str, ...]:
+        return ("application/json", FORM)
+
+    def route(self, running: Running, tokens: Tokens) -> Route:
+        plain = super().route(running, tokens)
+
+        async def endpoint(request: Request) -> Response:
+            if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+                answer: Response = await plain.endpoint(request)
+                return answer
+            try:
+                await self._sent(request, running)
+                said = "ok"
+            except Exception as error:
+                said = problem_of(error).code
+                if said == "INTERNAL":
+                    raise
+            return RedirectResponse(f"{request.url.path}?said={said}", 303, {"Cache-Control": "no-store"})
+
+        return Route(self.path, endpoint, methods=[self.method])
+
+    async def _sent(self, request: Request, running: Running) -> None:
+        unencoded(request)
+        raw = bytearray()
+        async for chunk in request.stream():
+            raw += chunk
+            if len(raw) > MOST_BYTES:
+                raise Problem("BODY_TOO_LARGE", f"at most {MOST_BYTES} bytes")
+        body = _as_json(bytes(raw))
+        parsed, path = parse_body(body, self.body), request.path_params
+        subject = path.get(self.subject, "")
+        now, same = running.clock.now(), lambda: fingerprint(request.method, request.scope["path"], body)
+        call = Call(running, ANYBODY, self.scope, subject, parsed, now, request.headers, same, path)
+        await self.carry_out(call, Preconditions(None, None))
+
+
+def _as_json(raw: bytes) -> bytes:
+    """Empty fields are left out; `true` and `false` are what they say. Raises BAD_REQUEST."""
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), True, True, "utf-8", "strict", MOST_FIELDS) if raw else []
+    except ValueError:
+        raise Problem("BAD_REQUEST", "the form cannot be read") from None
+    return orjson.dumps({name: _WORDS.get(value, value) for name, value in pairs if value})
