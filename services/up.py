@@ -112,7 +112,7 @@ class EmbeddedPostgres:
         return str(beside)
 
     def _start(self) -> None:
-        settings = {"listen_addresses": "", "unix_socket_directories": self._socket, "max_connections": "120"}
+        settings = {"listen_addresses": "", "unix_socket_directories": self._socket, "max_connections": "300"}
         settings |= {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on", "timezone": "UTC"}
         settings |= {"shared_buffers": "256MB", "max_wal_size": "2GB", "unix_socket_permissions": "0700"}
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]

@@ -29,7 +29,7 @@ from shared.engine.decider import Command, NotYours
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
-from shared.web.fields import Body, Code, Moment, ShortText, Text
+from shared.web.fields import Body, Moment, ShortText, Text
 from shared.web.identity import Scope
 
 FileNumber = Annotated[int, Field(ge=1, le=10_000)]
@@ -85,7 +85,7 @@ class ReasonCodeBody(Body):
     """Why a question was answered so: one of GET /v1/callbacks/reasons."""
 
     question: Question
-    code: Code
+    code: Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Z_]{0,63}$")]
 
 
 class CallbackBody(Body):

@@ -10,6 +10,7 @@ from services.feedback_service.policy import detector_policy
 from shared.contracts.codes import Finding, LeadKind
 from shared.contracts.envelope import Actor
 from shared.contracts.feedback import (
+    AppellantContacted,
     CallbackRechecked,
     CallbackRecorded,
     CaseReopened,
@@ -34,6 +35,13 @@ def on_feedback(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
     unit = heard.envelope.actor.unit_id or ""
     figures = {"alike": str(given.alike)} if given.alike else None
     return [_lead(heard, kind, unit, figures) for finding, kind in _OF_ANSWERS.items() if finding in given.findings]
+
+
+def on_contact(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
+    """The unit says that it called somebody whose number is hidden from it."""
+    contacted: AppellantContacted = heard.payload
+    unit = heard.envelope.actor.unit_id or ""
+    return [_lead(heard, LeadKind.IMPOSSIBLE_CONTACT, unit, None)] if contacted.impossible else []
 
 
 def on_reopened(heard: Heard, _: Any) -> Sequence[Intention[Any]]:

@@ -33,6 +33,7 @@ from shared.engine.decider import Command, IllegalTransition, Refused
 CLOCK_SKEW = timedelta(minutes=5)
 """By how much a unit's clock may be ahead of ours."""
 RELAY = "RELAY"
+NEEDS_A_NUMBER = frozenset({"PHONE", "SMS", "EMAIL", "WECHAT"})
 WRITTEN_IN = (*HANDLED_IN, CaseState.CALLBACK_DUE, CaseState.REWORK)
 
 
@@ -128,8 +129,6 @@ def _contact(command: Contact, case: Case, opened: CaseOpened) -> Sequence[Paylo
     case.only_in("contact", CaseState.SIGNED, CaseState.HANDLING)
     if not opened.dispatched_at <= command.contacted_at <= command.at + CLOCK_SKEW:
         raise Refused("CONTACT_TIME_IMPOSSIBLE", "a contact lies between the dispatch and now")
-    if opened.identity_hidden and command.channel != RELAY:
-        raise Refused("IDENTITY_HIDDEN", "the identity is hidden from the unit: write through the thread of the case")
     at = min(command.contacted_at, command.at)
     return _tried(command.channel, command.outcome, at, command.note, case, command.policy)
 
@@ -147,12 +146,19 @@ def _tried(
         round=case.round,
         **(_response(at, case, policy) if first else {}),
         counts=None if outcome is ContactOutcome.REACHED else counts,
+        impossible=_cannot_be(channel, outcome, case) or None,
         policy=policy.version,
     )
     tries = case.reaching.failed + counts
     gave_up = counts and tries >= policy.contact.unreachable_after and not case.reaching.unreachable
     unreachable = AppellantUnreachable(attempts=tries, round=case.round, policy=policy.version)
     return [contacted, unreachable] if gave_up else [contacted]
+
+
+def _cannot_be(channel: str, outcome: ContactOutcome, case: Case) -> bool:
+    """Nobody calls somebody whose number is hidden from them."""
+    hidden = case.opened is not None and case.opened.identity_hidden
+    return hidden and outcome is ContactOutcome.REACHED and channel in NEEDS_A_NUMBER
 
 
 def _far_enough(at: datetime, before: datetime | None, policy: ContactPolicy) -> bool:

@@ -19,6 +19,7 @@ from shared.contracts.catalogue import CATALOGUE
 from shared.contracts.codes import CaseState, Via
 from shared.contracts.envelope import Actor, Payload
 from shared.contracts.feedback import (
+    AppellantContacted,
     CallbackInvalidated,
     CallbackOverdue,
     CallbackRechecked,
@@ -118,6 +119,7 @@ _HEARD: Mapping[type[Payload], React] = {
     AppealRedirected: ends(CaseState.REDIRECTED),
     AppealMerged: ends(CaseState.MERGED),
     AppealWithdrawn: ends(CaseState.WITHDRAWN),
+    AppellantContacted: detecting.on_contact,
     FeedbackGiven: detecting.on_feedback,
     CaseReopened: detecting.on_reopened,
     CitizenEvaluated: detecting.on_evaluated,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends, Query
-from pydantic import Field
+from pydantic import StringConstraints
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
@@ -17,9 +17,10 @@ from services.feedback_service.lead import LEADS, CloseLead, Outcome
 from services.feedback_service.links import Purpose
 from services.feedback_service.notice import NOTICES, NoteReceipt, Standing
 from services.feedback_service.policy import callback_policy, handling_policy
+from services.feedback_service.reading import in_reach
 from services.feedback_service.telling import link_of
 from services.feedback_service.templates import VALUES, Template, notifications
-from services.feedback_service.views import LEAD_ROWS, NOTICE_ROWS
+from services.feedback_service.views import CASES, LEAD_ROWS, NOTICE_ROWS
 from shared.contracts.codes import Audience, Language, LeadKind, Via
 from shared.contracts.envelope import rfc3339
 from shared.engine.decider import Command, NotYours
@@ -31,7 +32,6 @@ from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Text, Uuid
 from shared.web.identity import Reach, Scope
 from shared.web.paging import Window, page
-from shared.web.problems import Problem
 from shared.web.tracking import APPELLANT
 
 router = APIRouter()
@@ -49,11 +49,11 @@ SAMPLE = {
 class LeadBody(Body):
     """What looking at it came to."""
 
-    key: Annotated[str, Field(min_length=1, max_length=200)]
+    key: Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Z_]+:[A-Za-z0-9:._-]+$")]
     outcome: Outcome
 
 
-class ReplyBody(Body):
+class GatewayReplyBody(Body):
     """What somebody sent back to a notice."""
 
     notice_id: Uuid
@@ -104,14 +104,15 @@ async def list_notifications(
     standing: Standing | None = None,
     audience: Audience | None = None,
 ) -> Response:
-    """For the hotline; no numbers, no addresses, no words."""
-    if asking.principal.reach(Scope.READ) is not Reach.ALL:
-        raise Problem("FORBIDDEN", "notifications of all appeals are for the hotline")
+    """About cases within the caller's reach; no numbers, no addresses, no words."""
     filters = {"appeal_id": appeal_id, "standing": standing, "audience": audience}
     conditions = [NOTICE_ROWS.c[name] == str(value) for name, value in filters.items() if value]
     conditions += [NOTICE_ROWS.c.template.is_not(None), *window.changed(NOTICE_ROWS.c.updated_at)]
+    if asking.principal.reach(Scope.READ) is not Reach.ALL:
+        mine = select(CASES.c.appeal_id).where(in_reach(asking.principal, Scope.READ))
+        conditions.append(NOTICE_ROWS.c.appeal_id.in_(mine))
     keys = (NOTICE_ROWS.c.updated_at, NOTICE_ROWS.c.notice_id)
-    what = f"notices:{appeal_id}:{standing}:{audience}"
+    what = f"notices:{asking.principal.sub}:{appeal_id}:{standing}:{audience}"
     rows, following = await page(
         asking.running, select(NOTICE_ROWS).where(*conditions), keys, window, what, descending=True
     )
@@ -153,14 +154,14 @@ async def bring_receipt(call: Call[ReceiptBody]) -> Plan:
     return Plan(Intention(NOTICES, row["appeal_id"], command), state_and_version)
 
 
-async def bring_reply(call: Call[ReplyBody]) -> Plan:
+async def bring_reply(call: Call[GatewayReplyBody]) -> Plan:
     """What came back: the digit that a survey asked for, or words for the unit."""
     row = await _notice_row(call.running, call.body.notice_id)
     command = _said(call, row)
     return Plan(Intention(CASE, row["appeal_id"], command, sealed_for=lambda case: case.subject_key), state_and_version)
 
 
-def _said(call: Call[ReplyBody], row: RowMapping) -> Command:
+def _said(call: Call[GatewayReplyBody], row: RowMapping) -> Command:
     link, policy = link_of(row["appeal_id"], row["link"]), callback_policy()
     via = Via(row["channel"]) if row["channel"] in Via.__members__ else Via.SMS
     answer = policy.answers.get(call.body.text.strip())
@@ -187,5 +188,5 @@ COMMANDS = (
         "/v1/leads/{subject}/close", LeadBody, Scope.INVESTIGATE, close_lead, "What a lead came to", subject="subject"
     ),
     CommandRoute("/v1/gateway/receipts", ReceiptBody, Scope.BRING_REPLIES, bring_receipt, "It has arrived, or not"),
-    CommandRoute("/v1/gateway/replies", ReplyBody, Scope.BRING_REPLIES, bring_reply, "What somebody sent back"),
+    CommandRoute("/v1/gateway/replies", GatewayReplyBody, Scope.BRING_REPLIES, bring_reply, "What somebody sent back"),
 )

@@ -254,6 +254,7 @@ class Language(StrEnum):
 class LeadKind(StrEnum):
     """What the six violations of Regulation Art 35 may look like in the record."""
 
+    IMPOSSIBLE_CONTACT = "IMPOSSIBLE_CONTACT"
     TEMPLATE_ANSWER = "TEMPLATE_ANSWER"
     EVIDENCE_REUSED = "EVIDENCE_REUSED"
     EVIDENCE_CHANGED = "EVIDENCE_CHANGED"

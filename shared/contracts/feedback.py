@@ -78,7 +78,8 @@ class AppellantContacted(_Feedback):
     """The unit tried to reach the appellant. Art 15(1). The first one that reaches counts for the response time.
 
     That one alone has `response_seconds`, from dispatch on, and `in_time`. Channel RELAY: through us, to somebody whose
-    identity is hidden from the unit. `counts` is false for a failed try too soon after another.
+    identity is hidden from the unit. `counts` is false for a failed try too soon after another; `impossible`:
+    by a number that the unit cannot have.
     """
 
     channel: str
@@ -89,6 +90,7 @@ class AppellantContacted(_Feedback):
     response_seconds: int | None = None
     in_time: bool | None = None
     counts: bool | None = None
+    impossible: bool | None = None
     policy: str | None = None
 
 

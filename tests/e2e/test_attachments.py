@@ -96,10 +96,9 @@ async def test_the_unit_in_whose_hands_the_order_is_fetches_files_and_another_un
     mine = await download(city, case["appeal_id"], role="ENTERPRISE_HANDLER", unit=case["lead_unit"])
     other = await download(city, case["appeal_id"], role="STREET_HANDLER", unit="bj-110101008")
     assert (mine.status, other.status, other.code) == (200, 404, "NOT_FOUND")
-    assert (
-        await attach(city, case["appeal_id"], PHOTO, role="ENTERPRISE_HANDLER", unit=case["lead_unit"])
-    ).status == 403
     assert (await download(city, case["appeal_id"], 2)).status == 404
+    shown = await attach(city, case["appeal_id"], PHOTO, role="ENTERPRISE_HANDLER", unit=case["lead_unit"])
+    assert (shown.status, shown.body["number"]) == (201, 2)
 
 
 async def test_after_the_end_a_file_is_refused_and_not_kept(city: City) -> None:

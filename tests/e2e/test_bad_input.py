@@ -118,6 +118,8 @@ async def test_types_are_not_juggled(still: City) -> None:
         good = good_body(route)
         places = [(where, value) for where, value in every_place(good) if where[0] != "document" or len(where) == 1]
         for where, value in places:
+            if where == ("attachments", 0):
+                continue  # a number alone is a file, too
             bads += [
                 Bad(service, route, f"{where} {o!r}", json_of(with_value(good, where, o))) for o in OTHERS[type(value)]
             ]

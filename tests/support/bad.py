@@ -76,10 +76,23 @@ CatalogueBody {"version": "V1", "source": "测试", "rules": [{"id": "r1", "name
 PublishBody {"effective_from": "2026-11-23T12:00:00+08:00"}
 ActivateBody {"effective_from": "2026-11-23T12:00:00+08:00"}
 ContactBody {"channel": "PHONE", "outcome": "REACHED", "note": "已联系", "at": "2026-11-23T12:00:00+08:00"}
-FeedbackBody {"kind": "RESULT", "recipient": "APPELLANT", "text": "已处理", "outcome": "RESOLVED"}
-AttemptBody {"outcome": "NO_ANSWER", "method": "PHONE"}
+FeedbackBody {"kind": "RESULT", "recipient": "APPELLANT", "text": "已处理", "outcome": "RESOLVED",
+  "attachments": [{"number": 1, "role": "AFTER"}]}
+AttemptBody {"outcome": "NO_ANSWER", "method": "PHONE", "at": "2026-11-23T12:00:00+08:00"}
 CallbackBody {"valid": true, "contacted": true, "resolved": true, "satisfaction": "SATISFIED", "reasons": ["快"],
-  "method": "PHONE"}
+  "method": "PHONE", "because": [{"question": "SATISFACTION", "code": "TOO_SLOW"}], "recording": 1}
+ReadBody {"count": 1}
+RecheckBody {"contacted": true, "resolved": true, "satisfaction": "SATISFIED"}
+ContestBody {"ground": "诉求人记错了单位"}
+ReviewBody {"stands": true, "reason": "录音属实"}
+ReopenBody {"reason": "又停水了"}
+SurveyBody {"contacted": true, "resolved": true, "satisfaction": "SATISFIED", "process_satisfaction": "SATISFIED",
+  "comment": "很快"}
+ReplyBody {"text": "周三在家"}
+PreferenceBody {"language": "zh", "off": ["SMS"], "optional": false}
+LeadBody {"key": "TEMPLATE_ANSWER:1", "outcome": "EXPLAINED"}
+ReceiptBody {"notice_id": "01890000-0000-5000-8000-000000000000", "arrived": true}
+GatewayReplyBody {"notice_id": "01890000-0000-5000-8000-000000000000", "text": "1"}
 """
 _PARTS = re.split(r"^(\w+) ", _GOOD, flags=re.MULTILINE)[1:]
 GOOD = {name: json.loads(body) for name, body in zip(_PARTS[::2], _PARTS[1::2], strict=True)}

@@ -67,6 +67,7 @@ class City:
         json: Any = None,
         data: bytes | None = None,
         headers: dict[str, str] | None = None,
+        redirects: bool = True,
         **who: Any,
     ) -> Reply:
         """One request as this role (None: without a token); `data` sends raw bytes as JSON unless headers differ."""
@@ -74,7 +75,8 @@ class City:
         if data is not None:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
-        async with self._http.request(method, self.url + path, json=json, data=data, headers=sent) as response:
+        how: dict[str, Any] = {"json": json, "data": data, "headers": sent, "allow_redirects": redirects}
+        async with self._http.request(method, self.url + path, **how) as response:
             raw = await response.read()
             body = await response.json(content_type=None) if "json" in response.content_type else None
             return Reply(response.status, body, response.headers, raw)
@@ -116,6 +118,16 @@ class City:
         """Wait until the case is in one of these states."""
         case: dict[str, Any] = await self.until(lambda: self.case(appeal_id), lambda case: case["state"] in states)
         return case
+
+    async def until_event(self, appeal_id: str, name: str) -> dict[str, Any]:
+        """Wait until the timeline has an event of this name; that event."""
+
+        async def found() -> list[dict[str, Any]]:
+            timeline = (await self.case(appeal_id)).get("timeline", [])
+            return [one for one in timeline if one["type"].split(".")[-2] == name]
+
+        last: dict[str, Any] = (await self.until(found, bool))[-1]
+        return last
 
     async def dispatched(self, **changes: Any) -> dict[str, Any]:
         """Register an appeal and let the hold pass; answers with the case once it has been dispatched."""

@@ -17,7 +17,10 @@ AT = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 ID = "01890000-0000-7000-8000-00000000000"
 SEALED = Sealed(key="k1", ct="c2VhbGVk")
 _PLAIN: dict[Any, Any] = {str: "文本", int: 1, bool: True, float: 0.5, Decimal: Decimal("1.00"), datetime: AT, Any: {}}
-_STREAMS = {"Unit": "unit", "Classifier": "model", "Catalogue": "catalogue", "Policy": "policy", "Import": "import"}
+_STREAMS = {
+    **{"Unit": "unit", "Classifier": "model", "Catalogue": "catalogue", "Policy": "policy", "Import": "import"},
+    **{"Notification": "notices", "Preferences": "preference", "SupervisionLead": "leads"},
+}
 _USUAL = {"intake": "appeal", "routing": "order", "feedback": "case", "scoring": "assessment"}
 
 
