@@ -6,7 +6,7 @@ specification, section 2.1 (待复核) and section 4 row 25.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from services.feedback_service.calling_back import RecordCallback, record
@@ -24,7 +24,7 @@ from shared.contracts.feedback import (
     CitizenEvaluated,
     ReworkRequested,
 )
-from shared.engine.decider import Command, IllegalTransition, Refused
+from shared.engine.decider import Command, IllegalTransition, NotYours, Refused
 
 EVALUATED_IN = (CaseState.FEEDBACK_DONE, CaseState.CALLBACK_DUE, CaseState.REWORK, CaseState.CLOSED)
 BY_MESSAGE = {Via.SMS, Via.WECHAT}
@@ -123,15 +123,15 @@ def _may_be_evaluated(command: Evaluate, case: Case) -> None:
         raise Refused("EVALUATION_OVER", "the time for evaluating this appeal is over")
     if command.round is not None and command.round != case.round:
         raise Refused("LINK_USED", "this question was about an earlier round")
-    if case.evaluations >= command.policy.most_evaluations:
+    if case.evaluated >= command.policy.most_evaluations:
         raise Refused("EVALUATED_ENOUGH", f"{command.policy.most_evaluations} times at most")
 
 
 def _contradicts(command: Evaluate, case: Case) -> bool:
-    negative = command.resolved is False or command.satisfaction is Satisfaction.DISSATISFIED
+    unsure = command.resolved is None and command.satisfaction is Satisfaction.DISSATISFIED
     recorded = case.verdict.recorded if case.verdict else None
     solved = isinstance(recorded, CallbackRecorded) and recorded.resolved is True
-    return negative and solved
+    return solved and (command.resolved is False or unsure)
 
 
 def _as_callback(command: Evaluate, case: Case, opened: CaseOpened) -> Sequence[Payload]:
@@ -168,41 +168,52 @@ def _reopen(command: Reopen, case: Case, opened: CaseOpened) -> Sequence[Payload
     return [reopened, ReworkRequested(round=case.round, reasons=(command.reason,), reopened=True)]
 
 
-def _answers(case: Case) -> tuple[Verdict, CallbackRecorded]:
-    verdict = case.verdict
-    if verdict is None or not isinstance(verdict.recorded, CallbackRecorded):
+def _answers(case: Case, pending: Callable[[Verdict], bool], code: str, detail: str) -> CallbackRecorded:
+    """The latest answers of which this holds. Raises ILLEGAL_TRANSITION where there are none, or the code."""
+    given = [one for one in case.verdicts.values() if isinstance(one.recorded, CallbackRecorded)]
+    if not given:
         raise IllegalTransition("callback review", str(case.state))
-    return verdict, verdict.recorded
+    for verdict in sorted(given, key=lambda one: one.recorded.round, reverse=True):
+        if pending(verdict) and isinstance(verdict.recorded, CallbackRecorded):
+            return verdict.recorded
+    raise Refused(code, detail)
+
+
+def _not_by_whom_it_is_about(command: Command, case: Case, recorded: CallbackRecorded) -> None:
+    """Also where another unit leads by now."""
+    case.not_by_the_handler(command.actor.unit_id)
+    if command.actor.unit_id == recorded.lead_unit:
+        raise Refused("OWN_CASE", "a unit does not decide about answers that are about itself")
 
 
 def _recheck(command: Recheck, case: Case) -> Sequence[Payload]:
-    verdict, before = _answers(case)
-    if verdict.recheck is None:
-        raise Refused("NOT_DRAWN", "this callback is not to be checked")
-    case.not_by_the_handler(command.actor.unit_id)
-    if command.actor.sub == verdict.recheck.officer:
+    before = _answers(case, lambda one: one.recheck is not None, "NOT_DRAWN", "nothing is to be checked here")
+    _not_by_whom_it_is_about(command, case, before)
+    if command.actor.sub == before.officer:
         raise Refused("SECOND_OFFICER_NEEDED", "another officer must ask again")
     told = {name: getattr(command, name) for name in ("contacted", "resolved", "satisfaction")}
-    agrees = all(now is None or now == getattr(before, name) for name, now in told.items())
+    unknown = (None, Satisfaction.NOT_STATED)
+    agrees = all(now in unknown or now == getattr(before, name) for name, now in told.items())
     by, unit = command.actor.sub or "", before.lead_unit
     return [CallbackRechecked(round=before.round, lead_unit=unit, agrees=agrees, officer=by, **told)]
 
 
 def _contest(command: Contest, case: Case, opened: CaseOpened) -> Sequence[Payload]:
-    verdict, recorded = _answers(case)
-    if verdict.contested or verdict.reviewed:
-        raise Refused("CONTESTED_ALREADY", "these answers have been contested")
+    fresh = "CONTESTED_ALREADY", "these answers have been contested"
+    recorded = _answers(case, lambda one: one is case.verdict and not (one.contested or one.reviewed), *fresh)
+    if recorded.lead_unit != opened.lead_unit:
+        raise NotYours
     if recorded.at is None or command.at > recorded.at + command.policy.contest_within:
         raise Refused("CONTEST_WINDOW_OVER", "the time for contesting these answers is over")
-    due = command.at + command.policy.review_within
-    return [CallbackContested(round=recorded.round, unit_id=opened.lead_unit, ground=command.ground, review_due_at=due)]
+    due, unit = command.at + command.policy.review_within, recorded.lead_unit
+    return [CallbackContested(round=recorded.round, unit_id=unit, ground=command.ground, review_due_at=due)]
 
 
 def _review(command: Review, case: Case) -> Sequence[Payload]:
-    verdict, recorded = _answers(case)
-    if verdict.contested is None:
-        raise Refused("NOT_CONTESTED", "nobody has contested these answers")
-    case.not_by_the_handler(command.actor.unit_id)
+    recorded = _answers(
+        case, lambda one: one.contested is not None, "NOT_CONTESTED", "nobody has contested these answers"
+    )
+    _not_by_whom_it_is_about(command, case, recorded)
     if command.actor.sub is not None and command.actor.sub == recorded.officer:
         raise Refused("SECOND_OFFICER_NEEDED", "whoever recorded the answers does not review them")
     return [CallbackReviewed(round=recorded.round, stands=command.stands, reason=command.reason)]

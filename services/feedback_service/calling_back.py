@@ -121,8 +121,8 @@ def _due_now(name: str, at: datetime, policy: CallbackPolicy, case: Case) -> lis
 
 
 def _assign(command: AssignCallback, case: Case) -> Sequence[Payload]:
-    case.not_by_the_handler(command.actor.unit_id)
     before = _due_now("callback assign", command.at, command.policy, case)
+    case.not_by_the_handler(command.actor.unit_id)
     _not_anothers(command, case)
     until = command.at + command.policy.assigned_for
     return [*before, CallbackAssigned(officer=command.actor.sub or "", until=until, round=case.round)]

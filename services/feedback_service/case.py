@@ -13,10 +13,11 @@ from services.feedback_service import afterwards, calling_back, handling
 from services.feedback_service.afterwards import Evaluate
 from services.feedback_service.calling_back import CallBackAtLimit, CallBackEarly, NoteCallbackOverdue
 from services.feedback_service.handling import NoteReplyOverdue, NoteWritten
+from services.feedback_service.policy import HandlingPolicy
 from services.feedback_service.state import ENDED, Case, evolve
 from shared.contracts.codes import CaseState, Via
 from shared.contracts.envelope import Payload
-from shared.contracts.feedback import CaseEnded, CaseOpened, CaseSigned
+from shared.contracts.feedback import CaseEnded, CaseOpened, CaseSigned, ReplyAwaited
 from shared.engine.decider import Command, Decider, NotYours
 
 
@@ -25,6 +26,7 @@ class Open(Command):
     """Take note of a dispatch."""
 
     facts: CaseOpened
+    policy: HandlingPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +44,23 @@ class EndCase(Command):
     outcome: CaseState
 
 
+def _opened(command: Open, case: Case) -> Sequence[Payload]:
+    """Whoever wrote before there was a unit waits for its answer from here."""
+    waits = case.state is None and case.thread.awaited is not None
+    due = command.at + command.policy.thread.answer_within
+    awaited = ReplyAwaited(
+        written=case.thread.written, due_at=due, round=command.facts.round, policy=command.policy.version
+    )
+    return [command.facts, awaited] if waits else [command.facts]
+
+
 _NOTES = (NoteSigned, CallBackAtLimit, CallBackEarly, NoteReplyOverdue, NoteCallbackOverdue)
 
 
 def decide(command: Command, case: Case) -> Sequence[Payload]:
     match command:
         case Open():
-            return [] if case.state in ENDED else [command.facts]
+            return [] if case.state in ENDED else _opened(command, case)
         case EndCase():  # intake may be heard before routing; the dispatch that follows opens nothing
             return [] if case.state in ENDED else [CaseEnded(outcome=command.outcome)]
         case NoteWritten():

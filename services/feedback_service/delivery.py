@@ -68,8 +68,11 @@ def next_step(at: Circumstances, policy: NoticePolicy) -> Send | Later | Never:
     wanted = [way for way in reachable if way not in at.preference.off]
     if not wanted and at.template.optional:
         return Never("OPTED_OUT")
-    # What the law demands is sent all the same where no way that the person likes is left.
-    there = [way for way in (wanted or reachable) if way in at.gateways]
+    there = [way for way in wanted if way in at.gateways]
+    if (
+        not there and not at.template.optional
+    ):  # what the law demands is sent where no way that the person likes is left
+        there = [way for way in reachable if way in at.gateways]
     if not there:
         return Never("NO_GATEWAY")
     return _later(at, policy) or Send(there[0])

@@ -28,7 +28,7 @@ from shared.contracts.feedback import (
     ReplyAwaited,
     ReplyOverdue,
 )
-from shared.engine.decider import Command, IllegalTransition, Refused
+from shared.engine.decider import Command, Refused
 
 CLOCK_SKEW = timedelta(minutes=5)
 """By how much a unit's clock may be ahead of ours."""
@@ -150,7 +150,7 @@ def _tried(
         policy=policy.version,
     )
     tries = case.reaching.failed + counts
-    gave_up = counts and tries >= policy.contact.unreachable_after and not case.reaching.unreachable
+    gave_up = counts and tries >= policy.contact.unreachable_after and not case.reaching.settled
     unreachable = AppellantUnreachable(attempts=tries, round=case.round, policy=policy.version)
     return [contacted, unreachable] if gave_up else [contacted]
 
@@ -202,7 +202,7 @@ def _give_feedback(command: GiveFeedback, case: Case, opened: CaseOpened) -> Seq
 
 
 def _must_have_been_reached(case: Case, opened: CaseOpened) -> None:
-    if opened.reachable and not case.reaching.reached and not case.reaching.unreachable:
+    if opened.reachable and not case.reaching.settled:
         raise Refused(
             "APPELLANT_NOT_REACHED", "before the result the appellant is reached, or tried as often as the policy says"
         )
@@ -240,21 +240,20 @@ def noted(command: NoteWritten, case: Case) -> Sequence[Payload]:
 
 
 def _awaited(command: Reply | NoteWritten, case: Case) -> ReplyAwaited:
-    due_at = None if case.thread.awaited else command.at + command.policy.thread.answer_within
+    begins = case.thread.awaited is None and case.state is not None
+    due_at = command.at + command.policy.thread.answer_within if begins else None
     return ReplyAwaited(written=case.thread.written + 1, due_at=due_at, round=case.round, policy=command.policy.version)
 
 
 def _reached_by_relay(at: datetime, case: Case, opened: CaseOpened, policy: HandlingPolicy) -> list[Payload]:
     """Somebody whose identity is hidden has been reached once they answer. Domain specification, 4.3."""
-    answers = opened.identity_hidden and case.thread.posted and not case.reaching.reached
+    answers = opened.identity_hidden and case.reaching.wrote and not case.reaching.reached
     if not answers or case.state not in {CaseState.SIGNED, CaseState.HANDLING}:
         return []
     return _tried(RELAY, ContactOutcome.REACHED, at, None, case, policy)
 
 
 def _read(command: MarkRead, case: Case) -> Sequence[Payload]:
-    if case.state is None:
-        raise IllegalTransition("read", "None")
     there = case.thread.written if command.by == "UNIT" else case.thread.posted
     if command.count > there:
         raise Refused("NO_SUCH_MESSAGE", "there are not so many messages to read")

@@ -28,7 +28,7 @@ _POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-_TAG = re.compile(r"\s*([A-Za-z]{2,3})[^,;]*(?:;\s*q=([01](?:\.\d{1,3})?))?\s*")
+_TAG = re.compile(r"\s*([A-Za-z]{2,3})[^,;]*(?:;\s*[qQ]=([01](?:\.\d{0,3})?))?\s*")
 
 
 def wants_page(request: Request) -> bool:
@@ -42,7 +42,7 @@ def language_of(request: Request) -> Language:
     for part in request.headers.get("accept-language", "")[:500].split(","):
         if (found := _TAG.fullmatch(part)) and found[1].lower() in liked:
             language = Language(found[1].lower())
-            liked[language] = max(liked[language], float(found[2] or 1))
+            liked[language] = max(liked[language], min(float(found[2] or 1), 1))
     return Language.EN if liked[Language.EN] > liked[Language.ZH] else Language.ZH
 
 

@@ -61,7 +61,7 @@ def on_dispatched(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
     """From here the unit owes two answers."""
     order: OrderDispatched = heard.payload
     facts = CaseOpened(dispatched_at=heard.envelope.time, **{name: getattr(order, name) for name in _COPIED})
-    return [_intention(heard, Open(at=heard.envelope.time, actor=FEEDBACK, facts=facts))]
+    return [_intention(heard, Open(at=heard.envelope.time, actor=FEEDBACK, facts=facts, policy=handling_policy()))]
 
 
 def on_signed(heard: Heard, _: Any) -> Sequence[Intention[Any]]:

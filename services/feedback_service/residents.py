@@ -78,7 +78,7 @@ async def get_survey(token: str, request: Request, asking: PublicAsking) -> Resp
     seen = _about(row) | {
         "round": link.number,
         "open": _may_answer(case, link, asking.running),
-        "answered": case.evaluations,
+        "answered": case.evaluated,
     }
     seen |= {"questions": callback_policy().reasons}
     return shown("survey", request, seen) if wants_page(request) else JSONResponse(seen, headers=NO_STORE)
@@ -87,7 +87,7 @@ async def get_survey(token: str, request: Request, asking: PublicAsking) -> Resp
 def _may_answer(case: Case, link: Link, running: Running) -> bool:
     policy, closed_at = callback_policy(), case.closed_at
     in_time = closed_at is None or running.clock.now() <= closed_at + policy.evaluate_within
-    mine = case.round == link.number and case.evaluations < policy.most_evaluations
+    mine = case.round == link.number and case.evaluated < policy.most_evaluations
     return case.state in EVALUATED_IN and mine and in_time
 
 

@@ -54,12 +54,18 @@ class Thread:
 
 @dataclass(frozen=True)
 class Reaching:
-    """Whether the unit has reached the appellant in this round."""
+    """Whether the unit has reached the appellant in this round. `wrote`: through us."""
 
     reached: bool = False
+    wrote: bool = False
     failed: int = 0
     failed_at: datetime | None = None
     unreachable: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more need be tried before the result."""
+        return self.reached or self.unreachable
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """`state` is None before the first dispatch."""
+    """`state` is None before the first dispatch. `verdicts` by round; `evaluated`: how often in this round."""
 
     state: CaseState | None = None
     opened: CaseOpened | None = None
@@ -93,8 +99,9 @@ class Case:
     reaching: Reaching = Reaching()
     asking: Asking = Asking()
     thread: Thread = Thread()
-    verdict: Verdict | None = None
+    verdicts: Mapping[int, Verdict] = field(default_factory=dict)
     evaluations: int = 0
+    evaluated: int = 0
 
     @property
     def round(self) -> int:
@@ -103,6 +110,11 @@ class Case:
     @property
     def subject_key(self) -> str:
         return self.opened.subject_key if self.opened else ""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """The last one."""
+        return self.verdicts[max(self.verdicts)] if self.verdicts else None
 
     @property
     def closed_at(self) -> datetime | None:
@@ -128,9 +140,8 @@ ENDED = frozenset({CaseState.CLOSED, CaseState.WITHDRAWN, CaseState.ANSWERED, Ca
 def evolve(case: Case, event: Payload) -> Case:
     match event:
         case CaseOpened():
-            return replace(
-                case, state=CaseState.DISPATCHED, opened=event, results={}, reaching=Reaching(), asking=Asking()
-            )
+            afresh = replace(case, results={}, reaching=Reaching(), asking=Asking(), evaluated=0)
+            return replace(afresh, state=CaseState.DISPATCHED, opened=event)
         case CaseSigned():
             return replace(case, state=CaseState.SIGNED)
         case AppellantContacted() | AppellantUnreachable():
@@ -141,7 +152,8 @@ def evolve(case: Case, event: Payload) -> Case:
         case CaseEnded():
             return replace(case, state=event.outcome)
         case MessagePosted() | AppellantReplied() | ReplyAwaited() | ReplyOverdue() | MessagesRead():
-            return replace(case, thread=_wrote(case.thread, event))
+            wrote = case.reaching.wrote or isinstance(event, MessagePosted)
+            return replace(case, thread=_wrote(case.thread, event), reaching=replace(case.reaching, wrote=wrote))
     return _asked(case, event)
 
 
@@ -164,7 +176,8 @@ def _wrote(thread: Thread, event: Payload) -> Thread:
             answered = thread.answered | ({event.to} if event.to else set())
             return replace(thread, replies=thread.replies + 1, answered=answered)
         case ReplyAwaited():
-            return replace(thread, written=event.written, awaited=thread.awaited or event)
+            begun = thread.awaited is not None and not event.due_at
+            return replace(thread, written=event.written, awaited=thread.awaited if begun else event)
         case ReplyOverdue():
             return replace(thread, awaited=thread.awaited and thread.awaited.model_copy(update={"due_at": None}))
         case MessagesRead():
@@ -185,14 +198,24 @@ def _asked(case: Case, event: Payload) -> Case:
             tried_at = case.asking.tried_at if event.counts is False else event.at
             return replace(case, asking=replace(case.asking, failed=failed, tried_at=tried_at))
         case CallbackRecorded():
-            return replace(case, state=CaseState(event.next_state), verdict=Verdict(event))
+            return _over(case, event, CaseState(event.next_state))
         case CallbackInvalidated():
-            return replace(case, state=CaseState.CLOSED, verdict=Verdict(event))
+            return _over(case, event, CaseState.CLOSED)
         case CaseReopened():
             return replace(case, state=CaseState.REWORK)
         case CitizenEvaluated():
-            return replace(case, evaluations=event.number)
-    return replace(case, verdict=_looked_at_again(case.verdict, event)) if case.verdict else case
+            return replace(case, evaluations=event.number, evaluated=case.evaluated + 1)
+    verdict = case.verdicts.get(getattr(event, "round", 0))
+    if verdict is None:
+        return case
+    return replace(case, verdicts={**case.verdicts, verdict.recorded.round: _looked_at_again(verdict, event)})
+
+
+def _over(case: Case, event: CallbackRecorded | CallbackInvalidated, state: CaseState) -> Case:
+    """With the end of a case nobody waits for an answer any more."""
+    awaited = None if state is CaseState.CLOSED else case.thread.awaited
+    verdicts = {**case.verdicts, event.round: Verdict(event)}
+    return replace(case, state=state, verdicts=verdicts, thread=replace(case.thread, awaited=awaited))
 
 
 def _looked_at_again(verdict: Verdict, event: Payload) -> Verdict:

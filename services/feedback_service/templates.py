@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from datetime import time, timedelta
 from functools import cache
 from string import Formatter
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from services.feedback_service.links import Purpose
 from services.feedback_service.policy import read_table
@@ -36,6 +36,7 @@ class TemplatesWrong(Exception):
 class Template:
     """One notice: what it is about, for whom, and its words. `basis`: the article that demands it."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     id: str
     on: str
     audience: Audience
@@ -71,6 +72,7 @@ class Template:
 class NoticePolicy:
     """When people are told, and how often something is tried."""
 
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
     quiet_from: time
     quiet_until: time
     budget: int
@@ -105,7 +107,11 @@ def notifications() -> Notifications:
 
 def notifications_of(table: Mapping[str, Any]) -> Notifications:
     """A table, checked: known values only, a link where one is promised, names used once. Raises TemplatesWrong."""
-    read = TypeAdapter(Notifications).validate_python(table)
+    try:
+        read = TypeAdapter(Notifications).validate_python(table)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise TemplatesWrong(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     names = [one.id for one in read.templates]
     if len(names) != len(set(names)):
         raise TemplatesWrong("a template's id is used twice")
@@ -116,7 +122,7 @@ def notifications_of(table: Mapping[str, Any]) -> Notifications:
 
 def _check(template: Template) -> None:
     for words in (template.zh, template.en):
-        used = {name for _, name, *_ in Formatter().parse(words) if name is not None}
+        used = _used(template.id, words)
         if unknown := used - VALUES:
             raise TemplatesWrong(
                 f"{template.id}: there is no {sorted(unknown)[0]!r}; there are {', '.join(sorted(VALUES))}"
@@ -125,3 +131,14 @@ def _check(template: Template) -> None:
             raise TemplatesWrong(f"{template.id}: {{link}} and `link` belong together")
     if template.link and template.link not in Purpose.__members__:
         raise TemplatesWrong(f"{template.id}: a link is for one of {', '.join(Purpose.__members__)}")
+
+
+def _used(template_id: str, words: str) -> set[str]:
+    """The values that a text names, each plainly. Raises TemplatesWrong."""
+    try:
+        parts = [part[1:] for part in Formatter().parse(words) if part[1] is not None]
+    except ValueError as error:
+        raise TemplatesWrong(f"{template_id}: {error}") from None
+    if any(spec or conversion for _, spec, conversion in parts):
+        raise TemplatesWrong(f"{template_id}: a value is named as it is, e.g. {{ticket_no}}")
+    return {str(name) for name, *_ in parts}

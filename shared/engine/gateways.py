@@ -13,6 +13,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -23,8 +25,8 @@ from shared.engine.clock import Clock
 from shared.engine.settings import Settings
 from shared.engine.webhooks import signatures
 
-FINAL_EXCEPT = frozenset({408, 409, 425, 429})
-"""4xx answers after which trying again may help."""
+FINAL = frozenset({400, 410, 413, 422})
+"""Answers that are about this message. All others may be about us or the gateway, and are worth another try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class WebhookGateway:
                 status = answer.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise GatewayAway(type(error).__name__) from error
-        if 400 <= status < 500 and status not in FINAL_EXCEPT:
+        if status in FINAL:
             raise GatewayRefused(f"HTTP_{status}")
         if status // 100 != 2:
             raise GatewayAway(f"HTTP_{status}")
@@ -102,24 +104,37 @@ class SmtpGateway:
     username: str | None
     password: str | None
     timeout_seconds: float
+    clock: Clock
     repeatable: bool = False
 
     async def send(self, message: Message) -> None:
         await asyncio.to_thread(self._send, message)
 
     def _send(self, message: Message) -> None:
-        handed_over = False
+        try:
+            mail = self._mail(message).as_bytes(policy=SMTP)
+        except (ValueError, AttributeError, IndexError) as error:
+            raise GatewayRefused("ADDRESS_INVALID") from error
         try:
             client = self._connected()
-            try:
-                _accepted(client.mail(self.sender), client.rcpt(message.to))
-                handed_over = True
-                _accepted(client.data(self._mail(message).as_bytes()))
-            finally:
-                with suppress(smtplib.SMTPException, OSError):
-                    client.quit()
-        except smtplib.SMTPResponseException as error:  # the server has answered, so it is certain
-            raise (GatewayRefused if error.smtp_code >= 500 else GatewayAway)(f"SMTP_{error.smtp_code}") from error
+        except (smtplib.SMTPException, OSError) as error:
+            raise GatewayAway(type(error).__name__) from error
+        try:
+            self._hand_over(client, message.to, mail)
+        finally:
+            with suppress(smtplib.SMTPException, OSError):
+                client.quit()
+
+    def _hand_over(self, client: smtplib.SMTP, to: str, mail: bytes) -> None:
+        """Once the text has been sent off only the server's own words tell whether it was taken."""
+        handed_over = False
+        try:
+            _accepted(client.mail(self.sender), GatewayAway)
+            _accepted(client.rcpt(to), GatewayRefused)
+            handed_over = True
+            _accepted(client.data(mail), GatewayRefused)
+        except smtplib.SMTPDataError as error:  # DATA itself was refused: no text has left
+            raise GatewayAway(f"SMTP_{error.smtp_code}") from error
         except (smtplib.SMTPException, OSError) as error:
             raise (GatewayUncertain if handed_over else GatewayAway)(type(error).__name__) from error
 
@@ -131,27 +146,38 @@ class SmtpGateway:
             client: smtplib.SMTP = smtplib.SMTP_SSL(host, port, timeout=self.timeout_seconds, context=context)
         else:
             client = smtplib.SMTP(host, port, timeout=self.timeout_seconds)
-        if parts.scheme == "smtp+starttls":
-            client.starttls(context=ssl.create_default_context())
-        client.ehlo_or_helo_if_needed()
-        if self.username:
-            client.login(self.username, self.password or "")
+        try:
+            if parts.scheme == "smtp+starttls":
+                client.starttls(context=ssl.create_default_context())
+            client.ehlo_or_helo_if_needed()
+            if self.username:
+                client.login(self.username, self.password or "")
+        except BaseException:
+            client.close()
+            raise
         return client
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage()
         mail["From"], mail["To"], mail["Subject"] = self.sender, message.to, message.subject
         mail["Message-ID"] = f"<{message.id}@{self.sender.rpartition('@')[2]}>"
+        mail["Date"] = format_datetime(self.clock.now())
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers it
-        mail["Content-Language"] = message.language
-        mail.set_content(message.text)
+        mail.set_content(message.text, cte="base64")
+        mail["Content-Language"] = message.language  # set_content clears what begins with Content-
+        message.to.encode("ascii")
         return mail
 
 
-def _accepted(*answers: tuple[int, bytes]) -> None:
-    for code, said in answers:
-        if code // 100 != 2:
-            raise smtplib.SMTPResponseException(code, said)
+def _accepted(answer: tuple[int, bytes], refusal: type[GatewayRefused | GatewayAway]) -> None:
+    """Raises what a 5xx answer means at this point; anything that is no answer is for the caller to judge."""
+    code = answer[0]
+    if code // 100 == 5:
+        raise refusal(f"SMTP_{code}")
+    if code // 100 == 4:
+        raise GatewayAway(f"SMTP_{code}")
+    if code // 100 != 2:
+        raise smtplib.SMTPServerDisconnected("no answer that can be read")
 
 
 @asynccontextmanager
@@ -167,6 +193,6 @@ async def gateways(settings: Settings, clock: Clock, timeout_seconds: float) -> 
         if settings.smtp_url and settings.smtp_from:
             password = settings.smtp_password_file.read_text("utf-8").strip() if settings.smtp_password_file else None
             found["EMAIL"] = SmtpGateway(
-                settings.smtp_url, settings.smtp_from, settings.smtp_username, password, timeout_seconds
+                settings.smtp_url, settings.smtp_from, settings.smtp_username, password, timeout_seconds, clock
             )
         yield found

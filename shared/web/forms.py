@@ -5,9 +5,11 @@ No script is needed in the browser. What the form brings is made into the JSON o
 
 from __future__ import annotations
 
+from typing import get_args
 from urllib.parse import parse_qsl
 
 import orjson
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -21,7 +23,7 @@ from shared.web.problems import Problem, problem_of
 
 FORM = "application/x-www-form-urlencoded"
 MOST_BYTES, MOST_FIELDS = 64 * 1024, 50
-_WORDS = {"true": True, "false": False}
+_TRUTH = {"true": True, "false": False}
 
 
 class FormRoute(CommandRoute):
@@ -56,7 +58,7 @@ class FormRoute(CommandRoute):
             raw += chunk
             if len(raw) > MOST_BYTES:
                 raise Problem("BODY_TOO_LARGE", f"at most {MOST_BYTES} bytes")
-        body = _as_json(bytes(raw))
+        body = as_json(bytes(raw), self.body)
         parsed, path = parse_body(body, self.body), request.path_params
         subject = path.get(self.subject, "")
         now, same = running.clock.now(), lambda: fingerprint(request.method, request.scope["path"], body)
@@ -64,10 +66,21 @@ class FormRoute(CommandRoute):
         await self.carry_out(call, Preconditions(None, None))
 
 
-def _as_json(raw: bytes) -> bytes:
-    """Empty fields are left out; `true` and `false` are what they say. Raises BAD_REQUEST."""
+def as_json(raw: bytes, model: type[BaseModel]) -> bytes:
+    """Empty fields are left out, `true` and `false` are meant where the model has a truth value. Raises BAD_REQUEST."""
     try:
         pairs = parse_qsl(raw.decode("ascii"), True, True, "utf-8", "strict", MOST_FIELDS) if raw else []
     except ValueError:
         raise Problem("BAD_REQUEST", "the form cannot be read") from None
-    return orjson.dumps({name: _WORDS.get(value, value) for name, value in pairs if value})
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise Problem("BAD_REQUEST", "a field occurs twice")
+    return orjson.dumps({name: _meant(name, value, model) for name, value in fields.items() if value})
+
+
+def _meant(name: str, value: str, model: type[BaseModel]) -> str | bool:
+    """Browsers send line ends as CRLF, and count them as one when they limit a text."""
+    field = model.model_fields.get(name)
+    if field is not None and bool in {field.annotation, *get_args(field.annotation)}:
+        return _TRUTH.get(value, value)
+    return value.replace("\r\n", "\n")

@@ -75,7 +75,7 @@ END = EndCase(at=AT, outcome=CaseState.WITHDRAWN)
 
 
 def test_a_dispatch_opens_a_case() -> None:
-    spec = given(CASE).when(Open(at=AT, facts=opened()))
+    spec = given(CASE).when(Open(at=AT, facts=opened(), policy=OWED))
     spec.then(opened())
     assert (spec.state_after().state, spec.state_after().subject_key) == (CaseState.DISPATCHED, "p1")
 
@@ -100,12 +100,12 @@ def test_a_case_ends_with_its_appeal_and_stays_ended(state: str) -> None:
     given(CASE, *HANDLING).when(EndCase(at=AT, outcome=CaseState(state))).then(ended)
     assert given(CASE, *HANDLING, ended).state.state == state
     given(CASE, *HANDLING, ended).when(END).then()
-    given(CASE, *HANDLING, ended).when(Open(at=AT, facts=opened(2))).then()
+    given(CASE, *HANDLING, ended).when(Open(at=AT, facts=opened(2), policy=OWED)).then()
 
 
 def test_an_appeal_that_ended_before_its_dispatch_was_heard_of_leaves_no_open_case() -> None:
     given(CASE).when(END).then(WITHDRAWN)
-    given(CASE, WITHDRAWN).when(Open(at=AT, facts=opened())).then()
+    given(CASE, WITHDRAWN).when(Open(at=AT, facts=opened(), policy=OWED)).then()
     assert given(CASE, WITHDRAWN).state.state is CaseState.WITHDRAWN
 
 
@@ -146,7 +146,7 @@ HISTORIES: dict[str, tuple[Payload, ...]] = {
     "ended in rework": (*REWORK, WITHDRAWN),
 }
 COMMANDS: dict[str, Command] = {
-    "open": Open(at=AT, facts=opened(2)),
+    "open": Open(at=AT, facts=opened(2), policy=OWED),
     "signed": NoteSigned(at=AT, unit_id=UNIT, round=1),
     "at limit": CallBackAtLimit(at=AT, round=1, policy=CALLS),
     "early": CallBackEarly(at=AT, policy=CALLS),
@@ -220,8 +220,8 @@ EXPECTED = {
     "handling": REACHES,
     "half told": REACHES,
     "in writing": REACHES | {"read": "MessagesRead", "reply late": "ReplyOverdue"},
-    "hidden": LIMITED | {"contact": "IDENTITY_HIDDEN", "post": BY_RELAY["post"]},
-    "hidden, written to": UNREACHED | BY_RELAY | {"contact": "IDENTITY_HIDDEN"},
+    "hidden": SIGNS | {"post": BY_RELAY["post"]},
+    "hidden, written to": UNREACHED | BY_RELAY,
     "feedback done": LIMITED | CALLED | EARLY | {"at limit": "CallbackScheduled"},
     "callback due": CALLED,
     "taken by another": CALLED | dict.fromkeys(("take", "attempt", "record", "invalid"), HELD),

@@ -29,6 +29,7 @@ from tests.unit.cases import (
     HIDDEN,
     HOUR,
     MS,
+    NO_ANSWER,
     OPENED,
     OWED,
     RESULT,
@@ -169,10 +170,18 @@ def test_reading_goes_forward_and_not_beyond_what_was_written(by: str) -> None:
     given(CASE, *there, *both).when(read(2, by)).then()
 
 
-def test_whoever_is_hidden_is_not_contacted_but_through_us() -> None:
-    given(CASE, *HIDDEN).when(contact()).then_refused("IDENTITY_HIDDEN")
-    given(CASE, *HIDDEN).when(contact(channel="RELAY")).then(RELAYED)
-    given(CASE, *SIGNED).when(contact(channel="RELAY")).then(RELAYED)
+@pytest.mark.parametrize("channel", ["PHONE", "SMS", "EMAIL", "WECHAT"])
+def test_whoever_says_to_have_called_somebody_hidden_says_what_cannot_be(channel: str) -> None:
+    told = {"channel": channel, "response_seconds": 0, "in_time": True}
+    given(CASE, *HIDDEN).when(contact(channel=channel)).then(contacted(**told, impossible=True))
+    given(CASE, *HIDDEN).when(contact(channel=channel, result=NO_ANSWER)).then(failed(channel=channel))
+    given(CASE, *SIGNED).when(contact(channel=channel)).then(contacted(**told))
+
+
+@pytest.mark.parametrize("channel", ["RELAY", "VISIT"])
+def test_the_hidden_may_be_reached_where_no_number_is_needed(channel: str) -> None:
+    told = contacted(channel=channel, response_seconds=0, in_time=True)
+    given(CASE, *HIDDEN).when(contact(channel=channel)).then(told)
 
 
 def test_writing_to_the_hidden_is_a_try_and_starts_the_handling() -> None:
