@@ -15,7 +15,7 @@ from services.feedback_service.preference import Preference
 from services.feedback_service.templates import Template, notifications
 from services.feedback_service.views import CASES, NOTICE_ROWS, PREFERENCES, RECIPIENTS, REGISTERED, RESTRICTED
 from shared.contracts.codes import Audience, Language, NoticeChannel
-from shared.contracts.envelope import ERASED, rfc3339
+from shared.contracts.envelope import rfc3339
 from shared.engine.joined import split
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import sealed_refs, unseal_data
@@ -31,7 +31,7 @@ class Known:
 
     recipients: Mapping[str, RowMapping]
     cases: Mapping[str, RowMapping]
-    restricted: set[str]
+    closed: Mapping[str, Literal["RESTRICTED", "ERASED"]]
     wishes: Mapping[str, RowMapping]
     told: Mapping[str, Sequence[datetime]]
     opened: Mapping[str, dict[str, Any]]
@@ -63,11 +63,6 @@ class Known:
             Language(wish["language"]), tuple(map(NoticeChannel, split(wish["off"]))), wish["optional"]
         ) if wish else Preference()  # fmt: skip
         who = self.opened.get(row["appeal_id"], {}).get("appellant", {}) if person else {}
-        closed: Literal["ERASED", "RESTRICTED"] | None = None
-        if ERASED in (who.get("phone"), who.get("email")):
-            closed = "ERASED"
-        elif person and row["appeal_id"] in self.restricted:
-            closed = "RESTRICTED"
         return delivery.Circumstances(
             template=template,
             planned_at=row["planned_at"],
@@ -76,7 +71,7 @@ class Known:
             addresses=self._addresses(row, who, person),
             gateways=ways,
             told=self.told.get(person, ()) if person else (),
-            closed=closed,
+            closed=self.closed.get(row["appeal_id"]) if person else None,
         )
 
     def _addresses(self, row: RowMapping, who: Mapping[str, Any], person: str | None) -> dict[NoticeChannel, str]:
@@ -102,7 +97,7 @@ async def known_about(running: Running, appeals: Sequence[str]) -> Known:
 
         recipients = {r["appeal_id"]: r for r in await rows(_of(RECIPIENTS, appeals))}
         cases = {r["appeal_id"]: r for r in await rows(_of(CASES, appeals))}
-        restricted = {r["appeal_id"] for r in await rows(_of(RESTRICTED, appeals))}
+        closed = {r["appeal_id"]: r["measure"] for r in await rows(_of(RESTRICTED, appeals))}
         people = sorted({r["person"] for r in recipients.values()})
         wishes = {r["person"]: r for r in await rows(select(PREFERENCES).where(PREFERENCES.c.person.in_(people)))}
         since = running.clock.now() - notifications().policy.budget_within
@@ -118,4 +113,4 @@ async def known_about(running: Running, appeals: Sequence[str]) -> Known:
         appeal: unseal_data(keyring, REGISTERED, one, f"appeal-{appeal}/{recipients[appeal]['event_id']}")
         for appeal, one in facts.items()
     }
-    return Known(recipients, cases, restricted, wishes, told, opened)
+    return Known(recipients, cases, closed, wishes, told, opened)

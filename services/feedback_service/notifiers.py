@@ -100,7 +100,7 @@ class Teller:
         return True
 
     async def _rows(self, condition: Any) -> Sequence[RowMapping]:
-        query = select(NOTICE_ROWS).where(condition).order_by(NOTICE_ROWS.c.due_at, NOTICE_ROWS.c.notice_id)
+        query = select(NOTICE_ROWS).where(condition).order_by(NOTICE_ROWS.c.due_at, NOTICE_ROWS.c.cause, NOTICE_ROWS.c.template)
         async with self.running.reads.connect() as connection:
             return (await connection.execute(query.limit(TOGETHER))).mappings().all()
 

@@ -131,7 +131,7 @@ def _message(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def _restricted(running: Running, appeal_id: str) -> bool:
-    query = select(RESTRICTED).where(RESTRICTED.c.appeal_id == appeal_id)
+    query = select(RESTRICTED).where(RESTRICTED.c.appeal_id == appeal_id, RESTRICTED.c.measure == "RESTRICTED")
     async with running.reads.connect() as connection:
         return (await connection.execute(query)).first() is not None
 

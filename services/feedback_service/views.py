@@ -25,7 +25,7 @@ _INTAKE, _FEEDBACK = "cn.gov.appeals.intake.", "cn.gov.appeals.feedback."
 REGISTERED, ATTACHED = f"{_INTAKE}appeal-registered.v1", f"{_INTAKE}attachment-added.v1"
 RESTRICTING, RESTORING = f"{_INTAKE}appellant-restricted.v1", f"{_INTAKE}appellant-restored.v1"
 ERASING, GIVEN = f"{_INTAKE}appellant-erased.v1", f"{_FEEDBACK}feedback-given.v1"
-RESTRICTED = Table("restricted", _metadata, Column("appeal_id", Text, primary_key=True))
+RESTRICTED = Table("restricted", _metadata, Column("appeal_id", Text, primary_key=True), Column("measure", Text))
 CASES = Table(
     "cases",
     _metadata,
@@ -224,7 +224,8 @@ class NoticesView(KeyedView):
             row.update(appeal_id=event.subject, planned_at=event.time, attempts=0)
         due = data.get("not_before") or data.get("until") or data.get("retry_at")
         row["due_at"] = datetime.fromisoformat(due) if due else row["due_at"]
-        row.update({one: data[one] for one in ("channel", "language", "person", "reason") if one in data})
+        row.update({one: data[one] for one in ("channel", "language", "person") if one in data})
+        row["reason"] = data.get("reason")
         row["attempts"] = data.get("attempt", row["attempts"])
         row["sent_at"] = event.time if name == "sent" else row["sent_at"]
         row["standing"] = _standing(name, data).value
@@ -291,8 +292,9 @@ class Answered(KeyedView):
 
 
 class Restrictions(View):
-    """One row an appeal whose person's data is kept and used no more."""
+    """One row an appeal whose person's data is used no more: RESTRICTED, or ERASED, which nothing lifts."""
 
+    VERSION = 2
     table = RESTRICTED
     sources = ("intake",)
 
@@ -306,8 +308,11 @@ class Restrictions(View):
 
 
 _CHANGES = {
-    RESTRICTING: 'INSERT INTO "{}" SELECT unnest($1::text[]) ON CONFLICT DO NOTHING',
-    RESTORING: 'DELETE FROM "{}" WHERE appeal_id = ANY($1)',
+    RESTRICTING: """INSERT INTO "{}" SELECT unnest($1::text[]), 'RESTRICTED' ON CONFLICT DO NOTHING""",
+    RESTORING: """DELETE FROM "{}" WHERE appeal_id = ANY($1) AND measure = 'RESTRICTED'""",
+    ERASING: """
+        INSERT INTO "{}" SELECT unnest($1::text[]), 'ERASED'
+        ON CONFLICT (appeal_id) DO UPDATE SET measure = 'ERASED'""",
 }
 _TOLD = (Recipients(), NoticesView(), Preferences())
 VIEWS: Sequence[View] = (Cases(), Restrictions(), Files(), Wordings(), *_TOLD, LeadsView(), Answered())

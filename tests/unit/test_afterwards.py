@@ -14,6 +14,7 @@ from services.feedback_service.case import CASE
 from shared.contracts.codes import CallbackMethod, CaseState, Satisfaction, Via
 from shared.contracts.envelope import Actor, Payload
 from shared.contracts.feedback import CallbackRechecked, CallbackReviewed, CaseEnded, ReworkRequested
+from shared.engine.decider import NotYours
 from tests.support.spec import given
 from tests.unit.cases import (
     AT,
@@ -52,6 +53,9 @@ from tests.unit.cases import (
     taken,
 )
 
+ANOTHER = "110101001"
+ANSWERED_AGAIN = (opened(2), scheduled(round_=2), recorded(round_=2))
+SECOND_ROUND = [(opened(2),), ANSWERED_AGAIN, (*ANSWERED_AGAIN[:2], invalidated(round=2))]
 DRAWN, CONTESTED = (*CLOSED, ordered()), (*CLOSED, contested())
 STANDS = CallbackReviewed(round=1, stands=True, reason="录音可证")
 ON_PAGE = {"via": Via.TRACKING}
@@ -149,6 +153,9 @@ def test_the_time_runs_from_the_last_closing() -> None:
         (recorded(), NO, True),
         (recorded(), {"resolved": False, "satisfaction": SATISFIED}, True),
         (recorded(), {"resolved": None, "satisfaction": Satisfaction.NOT_STATED}, False),
+        (recorded(), {"resolved": None, "satisfaction": DISSATISFIED}, True),
+        (recorded(), {"resolved": True, "satisfaction": DISSATISFIED}, False),
+        (recorded(resolved=None), {"resolved": None, "satisfaction": DISSATISFIED}, False),
         (recorded(), {"resolved": True, "satisfaction": Satisfaction.BASICALLY_SATISFIED}, False),
         (recorded(resolved=None), NO, False),
         (recorded(**NO), NO, False),
@@ -168,6 +175,16 @@ def test_evaluations_are_numbered_and_there_is_a_most_to_them() -> None:
     given(CASE, *CLOSED, *times(most - 1)).when(evaluate()).then(evaluated(most, **AFTERWARDS))
     given(CASE, *CLOSED, *times(most)).when(evaluate()).then_refused("EVALUATED_ENOUGH")
     given(CASE, *CLOSED, *times(most)).when(on_page()).then(evaluated(most + 1, **ON_PAGE, **AFTERWARDS))
+
+
+def test_each_round_may_be_evaluated_as_often_and_the_numbers_go_on() -> None:
+    most = CALLS.most_evaluations
+    again = (*REWORK, *times(most), opened(2), scheduled(round_=2), recorded(round_=2))
+    given(CASE, *again).when(evaluate(round=2)).then(evaluated(most + 1, round=2, **AFTERWARDS))
+    enough = tuple(evaluated(most + n, round=2) for n in range(1, most + 1))
+    given(CASE, *again, *enough[1:]).when(evaluate(round=2)).then(evaluated(2 * most + 1, round=2, **AFTERWARDS))
+    given(CASE, *again, *enough).when(evaluate(round=2)).then_refused("EVALUATED_ENOUGH")
+    given(CASE, *CLOSED, *times(most), *reopened()).when(evaluate()).then_refused("EVALUATED_ENOUGH")
 
 
 def test_a_question_about_an_earlier_round_is_not_answered_any_more() -> None:
@@ -217,6 +234,9 @@ def test_only_what_the_callback_has_closed_is_reopened(history: tuple[Payload, .
         ({"resolved": False}, False),
         ({"satisfaction": DISSATISFIED}, False),
         ({"contacted": None, "resolved": None, "satisfaction": Satisfaction.BASICALLY_SATISFIED}, False),
+        ({"satisfaction": Satisfaction.NOT_STATED}, True),
+        ({"contacted": None, "resolved": None, "satisfaction": Satisfaction.NOT_STATED}, True),
+        ({"resolved": False, "satisfaction": Satisfaction.NOT_STATED}, False),
     ],
 )
 def test_a_second_officer_hears_the_same_or_something_else(said: dict[str, Any], agrees: bool) -> None:
@@ -237,8 +257,41 @@ def test_the_officer_who_asked_first_and_the_units_do_not_ask_again() -> None:
         given(CASE, *DRAWN).when(recheck(own)).then_refused("OWN_CASE")
 
 
-def test_what_went_round_again_may_still_be_asked_about() -> None:
-    given(CASE, *REWORK, ordered(), opened(2)).when(recheck()).then(asked_again())
+@pytest.mark.parametrize("later", SECOND_ROUND)
+def test_what_went_round_again_may_still_be_asked_about(later: tuple[Payload, ...]) -> None:
+    given(CASE, *REWORK, ordered(), *later).when(recheck()).then(asked_again())
+    given(CASE, *REWORK, ordered(), *later, asked_again()).when(recheck()).then_refused("NOT_DRAWN")
+
+
+@pytest.mark.parametrize("later", SECOND_ROUND)
+def test_what_was_contested_is_still_reviewed_whatever_the_next_rounds_bring(later: tuple[Payload, ...]) -> None:
+    given(CASE, *REWORK, contested(), *later).when(review()).then(STANDS)
+    given(CASE, *REWORK, contested(), *later, STANDS).when(review()).then_refused("NOT_CONTESTED")
+
+
+def test_of_two_that_wait_the_later_one_comes_first() -> None:
+    again = ordered().model_copy(update={"round": 2}), contested().model_copy(update={"round": 2})
+    both = (*REWORK, ordered(), contested(), *ANSWERED_AGAIN, *again)
+    first = given(CASE, *both).when(recheck()).decided()[0]
+    assert first.round == 2
+    given(CASE, *both, first).when(recheck()).then(asked_again())
+    reviewed = STANDS.model_copy(update={"round": 2})
+    given(CASE, *both).when(review()).then(reviewed)
+    given(CASE, *both, reviewed).when(review()).then(STANDS)
+
+
+def test_a_unit_does_not_decide_about_its_answers_where_another_leads_by_now() -> None:
+    handed_on = opened(2, lead_unit=ANOTHER, co_units=())
+    given(CASE, *REWORK, ordered(), handed_on).when(recheck(HANDLER)).then_refused("OWN_CASE")
+    given(CASE, *REWORK, contested(), handed_on).when(review(HANDLER)).then_refused("OWN_CASE")
+    now_leads = Actor("STREET_HANDLER", ANOTHER, "qian")
+    given(CASE, *REWORK, ordered(), handed_on).when(recheck(now_leads)).then_refused("OWN_CASE")
+    given(CASE, *REWORK, contested(), handed_on).when(review()).then(STANDS)
+
+
+def test_a_unit_that_the_answers_are_not_about_does_not_contest_them() -> None:
+    with pytest.raises(NotYours):
+        given(CASE, *REWORK, opened(2, lead_unit=ANOTHER)).when(contest()).decided()
 
 
 @pytest.mark.parametrize("closed", [CLOSED, REWORK, (*REWORK, opened(2))])

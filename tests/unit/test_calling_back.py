@@ -88,6 +88,7 @@ def test_an_officer_may_call_as_soon_as_both_results_are_in() -> None:
 def test_whoever_handled_a_case_does_not_ask_the_resident_about_it(command: Any, actor: Actor) -> None:
     given(CASE, *DUE).when(command(actor=actor)).then_refused("OWN_CASE")
     assert given(CASE, *DUE).when(command(actor=Actor("CALLBACK_OFFICER", None, "wang"))).decided()
+    given(CASE, *HANDLING).when(command(actor=actor)).then_refused("ILLEGAL_TRANSITION")
 
 
 def test_a_callback_that_nobody_made_in_time_is_overdue_once() -> None:

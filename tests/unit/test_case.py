@@ -31,6 +31,7 @@ from tests.unit.cases import (
     HOUR,
     INVALID,
     OPENED,
+    OWED,
     PROGRESS,
     RESULT,
     REWORK,
@@ -86,6 +87,15 @@ def test_the_next_round_starts_afresh_but_the_conversation_and_the_verdict_go_on
     assert (again.state, again.round, again.results) == (CaseState.DISPATCHED, 2, {})
     assert (again.reaching, again.asking) == (Reaching(), Asking())
     assert (again.thread.posted, again.verdict.recorded) == (1, recorded("REWORK"))
+
+
+def test_a_first_message_is_waited_for_from_the_dispatch_on_and_from_no_later_one() -> None:
+    early, later = (awaited(1, None, 0), awaited(2, None, 0)), AT + HOUR
+    spec = given(CASE, *early).when(Open(at=later, facts=opened(), policy=OWED))
+    spec.then(opened(), awaited(2, later + DAY))
+    assert spec.state_after().thread.awaited.due_at == later + DAY
+    given(CASE, *HANDLING, awaited(), *REWORK[1:]).when(Open(at=later, facts=opened(2), policy=OWED)).then(opened(2))
+    given(CASE, *early, WITHDRAWN).when(Open(at=later, facts=opened(), policy=OWED)).then()
 
 
 def test_signing_is_noted_for_its_own_round_and_once() -> None:
@@ -211,7 +221,7 @@ SHUT = IS_CLOSED | ANSWERS
 AGAIN = ALIVE | JUDGED | ANSWERS
 EXPECTED = {
     "unknown": STRANGE | {"open": "CaseOpened", "end": "CaseEnded", "written": "ReplyAwaited"},
-    "written to before": STRANGE | {"open": "CaseOpened", "end": "CaseEnded", "written": "ReplyAwaited"},
+    "written to before": STRANGE | {"open": "CaseOpened ReplyAwaited", "end": "CaseEnded", "written": "ReplyAwaited"},
     "never opened": STRANGE,
     "dispatched": LIMITED | {"signed": "CaseSigned"},
     "signed": SIGNS,

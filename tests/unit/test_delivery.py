@@ -126,6 +126,15 @@ def test_what_the_law_demands_is_sent_although_every_way_is_switched_off() -> No
     assert step(preference=ALL_OFF, gateways={WORK}) == Never("NO_GATEWAY")
 
 
+def test_where_no_way_that_is_liked_has_a_gateway_only_what_the_law_demands_goes_by_another() -> None:
+    no_sms = {"preference": Preference(off=(SMS,)), "gateways": {SMS}}
+    assert step(**no_sms) == step(template=URGENT, **no_sms) == Send(SMS)
+    assert step(template=OPTIONAL, **no_sms) == Never("NO_GATEWAY")
+    assert step(**no_sms | {"gateways": {SMS, MAIL}}) == Send(MAIL)
+    assert step(**no_sms | {"gateways": {WORK}}) == Never("NO_GATEWAY")
+    assert step(**no_sms, now=NIGHT) == Later("QUIET_HOURS", MORNING)
+
+
 def test_what_the_law_does_not_demand_is_not_sent_where_every_way_is_switched_off() -> None:
     assert step(template=OPTIONAL, preference=ALL_OFF) == Never("OPTED_OUT")
     only_off = Preference(off=(SMS,))

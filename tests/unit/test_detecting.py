@@ -6,13 +6,21 @@ from typing import Any
 
 import pytest
 
-from services.feedback_service.detecting import on_callback, on_evaluated, on_feedback, on_rechecked, on_reopened
+from services.feedback_service.detecting import (
+    on_callback,
+    on_contact,
+    on_evaluated,
+    on_feedback,
+    on_rechecked,
+    on_reopened,
+)
 from services.feedback_service.lead import LEADS
 from services.feedback_service.policy import detector_policy
 from shared.contracts.catalogue import CATALOGUE
 from shared.contracts.codes import Finding, LeadKind
 from shared.contracts.envelope import Actor, Payload
 from shared.contracts.feedback import (
+    AppellantContacted,
     CallbackRechecked,
     CallbackRecorded,
     CaseReopened,
@@ -26,6 +34,7 @@ from tests.support.examples import example
 
 WATER, DISTRICT = "bj-water", "110105"
 SOON = detector_policy().soon_after_closing.days
+IMPOSSIBLE = LeadKind.IMPOSSIBLE_CONTACT
 LEADS_OF_ANSWERS = {
     Finding.TEMPLATE: LeadKind.TEMPLATE_ANSWER,
     Finding.EVIDENCE_REUSED: LeadKind.EVIDENCE_REUSED,
@@ -76,6 +85,14 @@ def test_the_same_event_heard_again_raises_nothing_new() -> None:
     (lead,) = leads(on_feedback, given)
     (again,) = on_feedback(given, None)
     assert LEADS.decide(again.command, LEADS.fold([lead])) == []
+
+
+@pytest.mark.parametrize(("impossible", "raised"), [(True, True), (False, False), (None, False)])
+def test_a_contact_that_cannot_have_been_is_a_lead_about_the_unit_that_told_of_it(
+    impossible: bool | None, raised: bool
+) -> None:
+    found = leads(on_contact, heard(AppellantContacted, impossible=impossible))
+    assert [(one.kind, one.unit_id, one.figures) for one in found] == [(IMPOSSIBLE, WATER, None)] * raised
 
 
 @pytest.mark.parametrize(("days", "raised"), [(0, True), (SOON - 1, True), (SOON, True), (SOON + 1, False)])

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
+import orjson
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
@@ -18,7 +19,7 @@ from shared.engine.clock import ManualClock
 from shared.engine.decider import IllegalTransition, NotYours, Refused
 from shared.web.commands import Call, Plan
 from shared.web.fields import Body, ShortText
-from shared.web.forms import FORM, MOST_BYTES, MOST_FIELDS, FormRoute
+from shared.web.forms import FORM, MOST_BYTES, MOST_FIELDS, FormRoute, as_json
 from shared.web.identity import ANYBODY, Scope
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=BEIJING)
@@ -89,7 +90,9 @@ async def heard(raw: bytes) -> dict[str, Any]:
         (b"resolved=&level=&comment=", {}),
         (b"resolved=&level=A", {"level": "A"}),
         (b"comment=a+b%2Bc%26d%3De", {"comment": "a b+c&d=e"}),
-        (b"comment=%0D%0Aa%0D%0A", {"comment": "\r\na\r\n"}),
+        (b"comment=%0D%0Aa%0D%0A", {"comment": "\na\n"}),
+        (b"comment=a%0Ab%0Dc", {"comment": "a\nb\rc"}),
+        (b"comment=true&level=false", {"comment": "true", "level": "false"}),
         (b"comment=a=b", {"comment": "a=b"}),
         (b"comment=a;level=b", {"comment": "a;level=b"}),
         (b"comment=True", {"comment": "True"}),
@@ -138,7 +141,44 @@ async def test_what_is_no_form_is_refused(raw: bytes) -> None:
 
 @pytest.mark.parametrize(("fields", "said"), [(MOST_FIELDS, "HEARD"), (MOST_FIELDS + 1, "BAD_REQUEST")])
 async def test_a_form_has_only_so_many_fields(fields: int, said: str) -> None:
-    assert await Desk().said(b"&".join([b"level=a"] * fields)) == said
+    known = [b"comment=a", b"level=a", *(f"f{number}=".encode() for number in range(2, fields))]
+    assert await Desk().said(b"&".join(known)) == said
+
+
+@pytest.mark.parametrize("raw", [b"level=a&level=b", b"level=a&level=a", b"level=&level=a", b"resolved=&resolved=true"])
+async def test_a_field_that_occurs_twice_is_refused(raw: bytes) -> None:
+    desk = Desk()
+    assert await desk.said(raw) == "BAD_REQUEST"
+    assert not desk.calls
+
+
+@pytest.mark.parametrize(("lines", "said"), [(250, "HEARD"), (251, "VALIDATION_FAILED")])
+async def test_a_line_end_counts_as_one_sign_as_in_the_browser(lines: int, said: str) -> None:
+    """A ShortText has 500 at most."""
+    assert await Desk().said(b"comment=" + b"a%0D%0A" * lines) == said
+
+
+class Strict(Body):
+    """A truth value that must be given, and others that look like one."""
+
+    sure: bool
+    word: str
+    either: bool | str = ""
+
+
+@pytest.mark.parametrize(
+    ("raw", "json"),
+    [
+        (b"sure=true&word=true", {"sure": True, "word": "true"}),
+        (b"sure=false&word=false", {"sure": False, "word": "false"}),
+        (b"sure=True", {"sure": "True"}),
+        (b"either=true", {"either": True}),
+        (b"other=true", {"other": "true"}),
+        (b"", {}),
+    ],
+)
+def test_truth_is_meant_only_where_the_command_has_a_truth_value(raw: bytes, json: dict[str, Any]) -> None:
+    assert orjson.loads(as_json(raw, Strict)) == json
 
 
 @pytest.mark.parametrize(("size", "said"), [(MOST_BYTES, "HEARD"), (MOST_BYTES + 1, "BODY_TOO_LARGE")])

@@ -171,6 +171,13 @@ def test_a_contact_that_is_heard_of_late_takes_nothing_back() -> None:
     assert given(CASE, *DONE, contacted()).state.state is CaseState.FEEDBACK_DONE
 
 
+def test_whoever_was_reached_is_never_unreachable_after_that() -> None:
+    for reached in ((*HANDLING, failed(), failed(AT + APART)), (*TWICE, contacted(at=AT + APART))):
+        for tries in (2, 3):
+            at = AT + tries * APART
+            given(CASE, *reached, *[failed(AT + 2 * APART)] * (tries - 2)).when(contact(at, NO_ANSWER)).then(failed(at))
+
+
 def test_whoever_was_unreachable_may_be_reached_after_all() -> None:
     given(CASE, *THRICE).when(contact(AT + DAY)).then(contacted(at=AT + DAY, response_seconds=86400, in_time=True))
 

@@ -228,12 +228,38 @@ def test_a_template_is_found_by_its_id_as_long_as_there_is_one() -> None:
         ({"link": "LOGIN", "zh": "{link}", "en": "{link}"},),
         ({"link": "survey", "zh": "{link}", "en": "{link}"},),
         ({}, {"on": "feedback.reply-awaited"}),
+        ({"zh": "{ticket_no:>30}"},),
+        ({"en": "{ticket_no:{due}}"},),
+        ({"zh": "{ticket_no!r}"},),
+        ({"en": "{ticket_no!x}"},),
+        ({"zh": "{ticket_no"},),
+        ({"zh": "ticket_no}"},),
+        ({"en": "{ticket_no} {"},),
+        ({"en": "{ticket_no}}"},),
+        ({"zh": "{ ticket_no}"},),
+        ({"zh": "{Ticket_no}"},),
+        ({"optionel": True},),
+        ({"audience": "EVERYBODY"},),
+        ({"zh": None},),
     ],
     ids=str,
 )
 def test_a_table_that_could_not_be_kept_is_refused(changes: tuple[dict[str, Any], ...]) -> None:
     with pytest.raises(TemplatesWrong):
         notifications_of(table(*changes))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "where"),
+    [
+        ({"policy": {"budgett": 3}}, "policy"),
+        ({"templates": [{"id": "a"}]}, "templates.0"),
+        ({"version": 1}, "version"),
+    ],
+)
+def test_a_table_with_other_keys_is_refused_and_told_where(wrong: dict[str, Any], where: str) -> None:
+    with pytest.raises(TemplatesWrong, match=f"^{where}"):
+        notifications_of(table({}) | wrong)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from services.feedback_service.case import CASE
 from services.feedback_service.handling import NoteReplyOverdue, Reply
 from shared.contracts.codes import CaseState, Via
 from shared.contracts.envelope import Payload
-from shared.contracts.feedback import CaseEnded, MessagesRead, ReplyOverdue
+from shared.contracts.feedback import CaseEnded, MessagesRead, ReplyAwaited, ReplyOverdue
 from shared.engine.decider import Command
 from tests.support.spec import given
 from tests.unit.cases import (
@@ -28,6 +28,7 @@ from tests.unit.cases import (
     HANDLING,
     HIDDEN,
     HOUR,
+    INVALID,
     MS,
     NO_ANSWER,
     OPENED,
@@ -45,6 +46,7 @@ from tests.unit.cases import (
     post,
     posted,
     read,
+    reopened,
     replied,
     reply,
     scheduled,
@@ -111,11 +113,28 @@ def test_nothing_is_overdue_where_nobody_waits_or_the_case_is_over() -> None:
 
 
 def test_a_message_from_before_the_dispatch_waits_for_the_unit_to_come() -> None:
-    before = awaited(round_=0)
+    before = awaited(1, None, 0)
     given(CASE).when(written()).then(before)
-    given(CASE, before).when(late()).then()
-    given(CASE, before, *OPENED).when(late()).then(OVERDUE)
-    given(CASE, before, *OPENED).when(written(AT + HOUR)).then(awaited(2, due_at=None))
+    given(CASE, before).when(written(AT + HOUR)).then(awaited(2, None, 0))
+    given(CASE, before).when(late(AT + 9 * DAY)).then()
+    given(CASE, before, *OPENED, awaited()).when(late()).then(OVERDUE)
+    given(CASE, before, *OPENED, awaited()).when(written(AT + HOUR)).then(awaited(2, due_at=None))
+
+
+@pytest.mark.parametrize("closed", [CLOSED, INVALID])
+def test_closing_ends_the_waiting_and_after_reopening_a_message_has_a_clock_again(closed: tuple[Payload, ...]) -> None:
+    for waiting in ((awaited(),), (awaited(), OVERDUE)):
+        again = (*IN_WRITING, *waiting, *closed[1:], *reopened())
+        given(CASE, *again).when(late(AT + 9 * DAY)).then()
+        given(CASE, *again).when(written(AT + HOUR)).then(awaited(2, AT + HOUR + DAY))
+        given(CASE, *again).when(reply(at=AT + HOUR)).then(replied(), awaited(2, AT + HOUR + DAY))
+
+
+def test_but_what_goes_round_again_is_waited_for_as_before() -> None:
+    again = (*IN_WRITING, awaited(), *REWORK[1:])
+    given(CASE, *again).when(written(AT + HOUR)).then(awaited(2, due_at=None))
+    given(CASE, *again, opened(2)).when(written(AT + HOUR)).then(awaited(2, None, 2))
+    given(CASE, *again).when(late()).then(OVERDUE)
 
 
 @pytest.mark.parametrize("history", [CLOSED, (CaseEnded(outcome=CaseState.WITHDRAWN),)])
@@ -248,6 +267,11 @@ def test_writing_before_signing_and_after_the_callback_was_due_is_no_contact() -
         given(CASE, *history, posted()).when(written()).then(awaited())
 
 
-def test_in_the_second_round_the_hidden_are_to_be_reached_again() -> None:
-    again = (*MET, *REWORK[1:], opened(2, identity_hidden=True), signed(2))
+@pytest.mark.parametrize("first", [ASKED, MET])
+def test_in_the_second_round_the_hidden_are_to_be_reached_again(first: tuple[Payload, ...]) -> None:
+    again = (*first, *REWORK[1:], opened(2, identity_hidden=True), signed(2))
     given(CASE, *again).when(post()).then(posted(2, 2), failed(channel="RELAY", round_=2))
+    assert [type(one) for one in given(CASE, *again).when(written()).decided()] == [ReplyAwaited]
+    assert given(CASE, *again).when(reply(None, Via.SMS)).state_after().reaching.reached is False
+    asked = given(CASE, *again, posted(2, 2), failed(channel="RELAY", round_=2)).when(written())
+    assert asked.decided()[1:] == [RELAYED.model_copy(update={"round": 2})]
