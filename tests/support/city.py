@@ -50,8 +50,10 @@ class Reply:
 class City:
     """Drives a running city over HTTP, as its users would."""
 
-    def __init__(self, url: str, running: dict[str, Running], clock: ManualClock, http: aiohttp.ClientSession) -> None:
-        self.url, self.running, self.clock = url, running, clock
+    def __init__(
+        self, url: str, running: dict[str, Running], clock: ManualClock, http: aiohttp.ClientSession, database: str = ""
+    ) -> None:
+        self.url, self.running, self.clock, self.database = url, running, clock, database
         self._http = http
         self.tokens = Tokens(SECRETS.token, clock)
         self._phones = itertools.count(13_800_000_000)
@@ -163,6 +165,15 @@ class City:
         replies += [await self.feedback(case, "RESULT", recipient) for recipient in ("APPELLANT", "HOTLINE")]
         assert [reply.status for reply in replies] == [200] * 4, [reply.raw for reply in replies]
 
+    async def handle_patiently(self, case: dict[str, Any]) -> None:
+        """The same while the city's jobs run in another process, whose time stands still."""
+        file = f"/feedback/v1/cases/{case['appeal_id']}"
+        assert (await self.sign(case)).status == 200
+        await self.until(lambda: self.get(file), lambda reply: reply.status == 200 and reply.body["state"] == "SIGNED")
+        replies = [await self.contact(case)]
+        replies += [await self.feedback(case, "RESULT", recipient) for recipient in ("APPELLANT", "HOTLINE")]
+        assert [reply.status for reply in replies] == [200] * 3, [reply.raw for reply in replies]
+
 
 @asynccontextmanager
 async def a_city(
@@ -197,7 +208,7 @@ async def a_city(
                     delivering(running if jobs else {}, owners),
                     aiohttp.ClientSession(connector=connector) as http,
                 ):
-                    yield City(f"http://127.0.0.1:{listener.getsockname()[1]}", running, clock, http)
+                    yield City(f"http://127.0.0.1:{listener.getsockname()[1]}", running, clock, http, database)
             finally:  # or the loop goes on watching a socket that is closed, and later tests fail for it
                 serving.should_exit = True
                 await task

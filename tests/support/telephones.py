@@ -30,6 +30,9 @@ class Telephones:
         self.taken: dict[str, dict[str, Any]] = {}
         self.status = 204
         self.url = ""
+        self.taken_one = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def take(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -40,6 +43,8 @@ class Telephones:
         self.requests[message["id"]] += 1
         if self.status < 300:
             self.taken.setdefault(message["id"], message)
+        self.taken_one.set()
+        await self.may_answer.wait()
         return web.Response(status=self.status)
 
     def to(self, number: str, *words: str) -> list[dict[str, Any]]:
@@ -75,16 +80,18 @@ async def telephones() -> AsyncIterator[Telephones]:
     try:
         yield made
     finally:
+        made.may_answer.set()
         await runner.cleanup()
 
 
 class Mailbox:
-    """A mail server that takes everything. `slow` holds a message back after it has been taken, before that is said."""
+    """A mail server that takes everything. While `may_answer` is not set it does not say so."""
 
     def __init__(self) -> None:
         self.mails: list[Any] = []
-        self.slow = asyncio.Event()
-        self.slow.set()
+        self.taken_one = asyncio.Event()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -100,7 +107,8 @@ class Mailbox:
                         await say("354 go on")
                         raw = await reader.readuntil(b"\r\n.\r\n")
                         self.mails.append(email.message_from_bytes(raw[:-5], policy=email.policy.default))
-                        await self.slow.wait()
+                        self.taken_one.set()
+                        await self.may_answer.wait()
                         await say("250 taken")
                     case "QUIT":
                         await say("221 bye")
@@ -132,4 +140,4 @@ async def mailbox() -> AsyncIterator[Mailbox]:
         try:
             yield made
         finally:
-            made.slow.set()
+            made.may_answer.set()

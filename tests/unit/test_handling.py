@@ -172,10 +172,10 @@ def test_a_contact_that_is_heard_of_late_takes_nothing_back() -> None:
 
 
 def test_whoever_was_reached_is_never_unreachable_after_that() -> None:
+    third, fourth = AT + 2 * APART, AT + 3 * APART
     for reached in ((*HANDLING, failed(), failed(AT + APART)), (*TWICE, contacted(at=AT + APART))):
-        for tries in (2, 3):
-            at = AT + tries * APART
-            given(CASE, *reached, *[failed(AT + 2 * APART)] * (tries - 2)).when(contact(at, NO_ANSWER)).then(failed(at))
+        given(CASE, *reached).when(contact(third, NO_ANSWER)).then(failed(third))
+        given(CASE, *reached, failed(third)).when(contact(fourth, NO_ANSWER)).then(failed(fourth))
 
 
 def test_whoever_was_unreachable_may_be_reached_after_all() -> None:
