@@ -100,9 +100,10 @@ class Teller:
         return True
 
     async def _rows(self, condition: Any) -> Sequence[RowMapping]:
-        query = select(NOTICE_ROWS).where(condition).order_by(NOTICE_ROWS.c.due_at, NOTICE_ROWS.c.cause, NOTICE_ROWS.c.template)
+        in_order = (NOTICE_ROWS.c.due_at, NOTICE_ROWS.c.cause, NOTICE_ROWS.c.template)
+        query = select(NOTICE_ROWS).where(condition).order_by(*in_order).limit(TOGETHER)
         async with self.running.reads.connect() as connection:
-            return (await connection.execute(query.limit(TOGETHER))).mappings().all()
+            return (await connection.execute(query)).mappings().all()
 
     async def _deal(self, row: RowMapping, known: Known) -> None:
         template = notifications().named(row["template"])

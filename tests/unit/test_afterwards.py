@@ -318,6 +318,11 @@ def test_but_the_answers_of_the_next_round_are_others() -> None:
     assert given(CASE, *reviewed).when(contest()).decided()[0].round == 2
 
 
+def test_only_the_last_answers_are_contested() -> None:
+    of_the_second = contested().model_copy(update={"round": 2})
+    given(CASE, *REWORK, *ANSWERED_AGAIN, of_the_second).when(contest()).then_refused("CONTESTED_ALREADY")
+
+
 def test_where_nobody_answered_there_is_nothing_to_contest() -> None:
     for history in (DUE, INVALID):
         given(CASE, *history).when(contest()).then_refused("ILLEGAL_TRANSITION")
