@@ -185,16 +185,24 @@ class Life:
 
     async def _call_back(self, solved: bool) -> None:
         if self.chance.random() < 0.04:
-            for _ in range(2):
+            await self._officer("callback/attempts", {"outcome": "NO_ANSWER"})
+            if self.silence_possible:
+                await self._an_hour_later()
                 await self._officer("callback/attempts", {"outcome": "NO_ANSWER"})
-            await self._officer("callback", {"valid": False})
-            return
+                await self._officer("callback", {"valid": False})
+                return
         said = self.chance.choices(
             ({"resolved": True, "satisfaction": "SATISFIED"},
              {"resolved": True, "satisfaction": "BASICALLY_SATISFIED"},
              {"resolved": False, "satisfaction": "DISSATISFIED"}), (80, 13, 7) if solved else (5, 10, 85),
         )[0]  # fmt: skip
         await self._officer("callback", {"valid": True, "contacted": solved, **said})
+
+    async def _an_hour_later(self) -> None:
+        """Somebody who was not reached is tried at another hour, when the city's clock says so."""
+        path = f"/feedback/v1/cases/{self.appeal_id}"
+        case = await self.actors.until(path, lambda c: c["call_not_before"] is not None)
+        await self.actors.until("/feedback/health/ready", lambda c: c["time"] >= case["call_not_before"])
 
     async def _feedback(self, unit: str, kind: str, recipient: str, text: str) -> None:
         await self._case("feedback", unit, {"kind": kind, "recipient": recipient, "text": text})

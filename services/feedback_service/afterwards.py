@@ -199,8 +199,12 @@ def _recheck(command: Recheck, case: Case) -> Sequence[Payload]:
 
 
 def _contest(command: Contest, case: Case, opened: CaseOpened) -> Sequence[Payload]:
-    fresh = "CONTESTED_ALREADY", "these answers have been contested"
-    recorded = _answers(case, lambda one: one is case.verdict and not (one.contested or one.reviewed), *fresh)
+    verdict = case.verdict
+    recorded = verdict.recorded if verdict else None
+    if verdict is None or not isinstance(recorded, CallbackRecorded):
+        raise IllegalTransition("contest", str(case.state))
+    if verdict.contested or verdict.reviewed:
+        raise Refused("CONTESTED_ALREADY", "these answers have been contested")
     if recorded.lead_unit != opened.lead_unit:
         raise NotYours
     if recorded.at is None or command.at > recorded.at + command.policy.contest_within:

@@ -69,9 +69,8 @@ def next_step(at: Circumstances, policy: NoticePolicy) -> Send | Later | Never:
     if not wanted and at.template.optional:
         return Never("OPTED_OUT")
     there = [way for way in wanted if way in at.gateways]
-    if (
-        not there and not at.template.optional
-    ):  # what the law demands is sent where no way that the person likes is left
+    # What the law demands is sent where no way that the person likes is left.
+    if not there and not at.template.optional:
         there = [way for way in reachable if way in at.gateways]
     if not there:
         return Never("NO_GATEWAY")

@@ -17,7 +17,11 @@ from shared.contracts.envelope import rfc3339
 from shared.engine.joined import split
 from shared.engine.runtime import Running
 
-WRITTEN_BY = {"intake.appellant-wrote": "APPELLANT", "feedback.message-posted": "UNIT"}
+WRITTEN_BY = {
+    "intake.appellant-wrote": "APPELLANT",
+    "feedback.appellant-replied": "APPELLANT",
+    "feedback.message-posted": "UNIT",
+}
 Story = Sequence[Mapping[str, Any]]
 
 

@@ -7,6 +7,7 @@ SMTP is not, so whatever goes wrong after the text has been sent off is told apa
 from __future__ import annotations
 
 import asyncio
+import re
 import smtplib
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -25,6 +26,7 @@ from shared.engine.clock import Clock
 from shared.engine.settings import Settings
 from shared.engine.webhooks import signatures
 
+ONE_ADDRESS = re.compile(r"[^\s@<>,;:\"()\\]+@[A-Za-z0-9.-]+", re.ASCII)
 FINAL = frozenset({400, 410, 413, 422})
 """Answers that are about this message. All others may be about us or the gateway, and are worth another try."""
 
@@ -112,8 +114,8 @@ class SmtpGateway:
 
     def _send(self, message: Message) -> None:
         try:
-            mail = self._mail(message).as_bytes(policy=SMTP)
-        except (ValueError, AttributeError, IndexError) as error:
+            mail = self._mail(message).as_bytes()
+        except (ValueError, AttributeError) as error:
             raise GatewayRefused("ADDRESS_INVALID") from error
         try:
             client = self._connected()
@@ -158,14 +160,15 @@ class SmtpGateway:
         return client
 
     def _mail(self, message: Message) -> EmailMessage:
-        mail = EmailMessage()
+        if not ONE_ADDRESS.fullmatch(message.to):
+            raise ValueError("not one address in ASCII")
+        mail = EmailMessage(policy=SMTP)
         mail["From"], mail["To"], mail["Subject"] = self.sender, message.to, message.subject
         mail["Message-ID"] = f"<{message.id}@{self.sender.rpartition('@')[2]}>"
         mail["Date"] = format_datetime(self.clock.now())
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's holiday answers it
         mail.set_content(message.text, cte="base64")
         mail["Content-Language"] = message.language  # set_content clears what begins with Content-
-        message.to.encode("ascii")
         return mail
 
 
