@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping
 
 from services.intake_service.notices import advice, ending, state_text, step_text
 from services.intake_service.reading import TIMES, case_row, counts_of, listed_attachments, opened_story
-from shared.contracts.codes import Recipient
+from shared.contracts.codes import Recipient, Via
 from shared.contracts.envelope import rfc3339
 from shared.engine.joined import split
 from shared.engine.runtime import Running
@@ -22,6 +22,7 @@ WRITTEN_BY = {
     "feedback.appellant-replied": "APPELLANT",
     "feedback.message-posted": "UNIT",
 }
+EVALUATED = {"intake.appeal-evaluated", "feedback.citizen-evaluated"}
 Story = Sequence[Mapping[str, Any]]
 
 
@@ -61,8 +62,8 @@ def _messages(story: Story) -> list[dict[str, Any]]:
 
 
 def _evaluation(story: Story) -> dict[str, Any] | None:
-    """The last one counts."""
-    given = [one["data"] for one in story if _name(one) == "intake.appeal-evaluated"]
+    """The last one counts, wherever it was said; feedback keeps a note of what was said on the tracking page."""
+    given = [one["data"] for one in story if _name(one) in EVALUATED and one["data"].get("via") != Via.TRACKING]
     keep = ("resolved", "satisfaction", "process_satisfaction", "comment")
     return {name: given[-1].get(name) for name in keep} if given else None
 
