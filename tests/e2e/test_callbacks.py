@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from services.feedback_service import commands
-from services.feedback_service.policy import callback_policy
+from services.feedback_service.policy import callback_policy, detector_policy
+from shared.contracts.envelope import BEIJING
 from tests.e2e.test_state_machine import _called
 from tests.support.city import WATER, City, Reply
 from tests.support.files import PDF, attached, box
@@ -170,14 +172,40 @@ async def test_nobody_calling_back_in_time_is_noted_once(own: City) -> None:
     assert sum("callback-overdue" in one["type"] for one in timeline) == 1
 
 
-async def test_a_lead_is_closed_by_people_and_not_by_the_unit_it_is_about(own: City) -> None:
-    case = await own.dispatched(location={"township": "大屯街道"})
+async def test_an_officer_of_the_district_that_watches_over_it_is_looked_at(own: City) -> None:
+    made = await own.register(location={"township": "大屯街道"}, content="路灯坏了一周，晚上很黑", title="路灯不亮")
+    order = f"/routing/v1/orders/{made['appeal_id']}"
+    await own.until(lambda: own.get(order), lambda reply: reply.status == 200)
+    street = {"unit_id": "110105025", "reason": "属地"}
+    await own.post(f"{order}/dispatch", street)
+    case = await own.until_state(made["appeal_id"], "DISPATCHED")
     await own.handle(case)
     await own.until_state(case["appeal_id"], "CALLBACK_DUE")
-    district = case["cc_district"]
-    asked_by = district or "110105"
-    assert (await officer(own, case, "", answers(), unit=asked_by)).status == 200
+    assert (await officer(own, case, "", answers(), unit=case["cc_district"])).status == 200
     await settled(own)
-    leads = (await own.get(f"/feedback/v1/leads?unit_id={case['lead_unit']}&kind=CALLBACK_BY_CONCERNED_UNIT")).body
-    found = [one for one in leads["items"] if one["subject"] == case["appeal_id"]]
-    assert bool(found) is bool(district)
+    leads = (await own.get("/feedback/v1/leads?kind=CALLBACK_BY_CONCERNED_UNIT")).body["items"]
+    assert [(one["subject"], one["unit_id"]) for one in leads] == [(case["appeal_id"], case["lead_unit"])]
+
+
+async def test_many_answers_in_the_last_days_of_a_period_are_looked_at_once(
+    new_city: Callable[..., AbstractAsyncContextManager[City]],
+) -> None:
+    policy = detector_policy()
+    async with new_city() as city:
+        city.clock.set(datetime(2026, 12, policy.period_day - 1, 10, 0, tzinfo=BEIJING))
+        for _ in range(policy.burst_least):
+            await city.handle(await city.dispatched())
+        await settled(city)
+        city.clock.set(datetime(2026, 12, policy.period_day, 1, 0, tzinfo=BEIJING))
+
+        async def found() -> list[dict[str, Any]]:
+            items: list[dict[str, Any]] = (await city.get("/feedback/v1/leads?kind=CLOSING_BURST")).body["items"]
+            return items
+
+        (lead,) = await city.until(found, bool)
+        assert (lead["subject"], lead["unit_id"]) == (WATER, WATER)
+        assert lead["figures"]["completed"] == str(policy.burst_least)
+        close, key = f"/feedback/v1/leads/{WATER}/close", {"key": lead["key"], "outcome": "EXPLAINED"}
+        assert (await city.post(close, key, "AUDITOR", unit=WATER)).code == "OWN_CASE"
+        assert (await city.post(close, key, "AUDITOR")).body["state"] == "CLOSED"
+        assert (await city.post(close, key, "AUDITOR")).code == "LEAD_CLOSED"
