@@ -7,22 +7,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import orjson
 from sqlalchemy import RowMapping, select
 
 from services.feedback_service import delivery
+from services.feedback_service.links import Purpose
 from services.feedback_service.preference import Preference
+from services.feedback_service.reading import opened_appellants
+from services.feedback_service.telling import link_of
 from services.feedback_service.templates import Template, notifications
-from services.feedback_service.views import CASES, NOTICE_ROWS, PREFERENCES, RECIPIENTS, REGISTERED, RESTRICTED
-from shared.contracts.codes import Audience, Language, NoticeChannel
+from services.feedback_service.views import CASES, NOTICE_ROWS, PREFERENCES, RECIPIENTS, RESTRICTED
+from shared.contracts.codes import Audience, CaseState, Language, NoticeChannel
 from shared.contracts.envelope import rfc3339
 from shared.engine.joined import split
 from shared.engine.runtime import Running
-from shared.eventlog.sealing import sealed_refs, unseal_data
 
 
 def _of(table: Any, appeals: Sequence[str]) -> Any:
     return select(table).where(table.c.appeal_id.in_(appeals))
+
+
+ASKED_IN = (CaseState.FEEDBACK_DONE, CaseState.CALLBACK_DUE)
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class Known:
         preference = Preference(
             Language(wish["language"]), tuple(map(NoticeChannel, split(wish["off"]))), wish["optional"]
         ) if wish else Preference()  # fmt: skip
-        who = self.opened.get(row["appeal_id"], {}).get("appellant", {}) if person else {}
+        who = self.opened.get(row["appeal_id"], {}) if person else {}
         return delivery.Circumstances(
             template=template,
             planned_at=row["planned_at"],
@@ -71,8 +75,16 @@ class Known:
             addresses=self._addresses(row, who, person),
             gateways=ways,
             told=self.told.get(person, ()) if person else (),
+            moot=self._moot(row),
             closed=self.closed.get(row["appeal_id"]) if person else None,
         )
+
+    def _moot(self, row: RowMapping) -> bool:
+        """Nobody is asked by message what an officer has asked in the meantime."""
+        link, case = link_of(row["appeal_id"], row["link"]), self.cases.get(row["appeal_id"])
+        if link is None or link.purpose is not Purpose.SURVEY or case is None:
+            return False
+        return case["round"] != link.number or case["state"] not in ASKED_IN
 
     def _addresses(self, row: RowMapping, who: Mapping[str, Any], person: str | None) -> dict[NoticeChannel, str]:
         """A WeChat gateway knows people by the pseudonym under which they wrote to us."""
@@ -89,7 +101,6 @@ class Known:
 
 async def known_about(running: Running, appeals: Sequence[str]) -> Known:
     """What the views say about these appeals and their people, opened as far as it may be."""
-    keyring = running.keyring
     async with running.reads.connect() as connection:
 
         async def rows(query: Any) -> Sequence[RowMapping]:
@@ -107,10 +118,5 @@ async def known_about(running: Running, appeals: Sequence[str]) -> Known:
         told: dict[str, list[datetime]] = {}
         for row in await rows(sent.order_by(NOTICE_ROWS.c.sent_at)):
             told.setdefault(row["person"], []).append(row["sent_at"])
-    facts = {appeal: orjson.loads(row["appellant"]) for appeal, row in recipients.items()}
-    await keyring.load({ref for one in facts.values() for ref in sealed_refs(REGISTERED, one)})
-    opened = {
-        appeal: unseal_data(keyring, REGISTERED, one, f"appeal-{appeal}/{recipients[appeal]['event_id']}")
-        for appeal, one in facts.items()
-    }
+    opened = await opened_appellants(running, list(recipients.values()))
     return Known(recipients, cases, closed, wishes, told, opened)

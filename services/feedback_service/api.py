@@ -17,6 +17,7 @@ from services.feedback_service.reading import (
     in_reach,
     item,
     messages_of,
+    outside,
     owners,
     seen_case,
     told_of,
@@ -65,13 +66,16 @@ async def list_cases(
 async def get_case(appeal_id: str, asking: CanRead) -> Response:
     """Contacts, feedback, messages, callbacks, round by round; the two results of a round side by side."""
     row = await seen_case(asking, appeal_id)
-    return JSONResponse(await file_of(asking.running, row), headers={"ETag": etag(row["version"]), **NO_STORE})
+    return JSONResponse(
+        await file_of(asking.running, row, outside(asking.principal)),
+        headers={"ETag": etag(row["version"]), **NO_STORE},
+    )
 
 
 @router.get("/v1/cases/{appeal_id}/messages", summary="What appellant and unit wrote to each other")
 async def get_messages(appeal_id: str, asking: CanRead) -> Response:
     """Oldest first. `from` is APPELLANT or UNIT."""
-    told = await told_of(asking.running, await seen_case(asking, appeal_id))
+    told = await told_of(asking.running, await seen_case(asking, appeal_id), outside(asking.principal))
     return JSONResponse({"items": messages_of(told)}, headers=NO_STORE)
 
 

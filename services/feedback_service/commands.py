@@ -62,9 +62,10 @@ class FeedbackBody(Body):
 
 
 class MessageBody(Body):
-    """What is to be said to the appellant."""
+    """What is to be said to the appellant. `attachments`: numbers of files of the appeal."""
 
     text: Text
+    attachments: Annotated[tuple[FileNumber, ...], Field(max_length=20)] = ()
 
 
 class ReadBody(Body):
@@ -171,7 +172,10 @@ async def feedback(call: Call[FeedbackBody]) -> Plan:
 
 async def message(call: Call[MessageBody]) -> Plan:
     """Write to the appellant; who that is need not be known."""
-    return on_case(call, PostMessage(at=call.now, actor=call.actor, text=call.body.text, policy=handling_policy()))
+    files = tuple(Evidence(number=one, role=EvidenceRole.DOCUMENT) for one in call.body.attachments)
+    await files_there(call.running, call.subject, files)
+    said = call.body.model_dump()
+    return on_case(call, PostMessage(at=call.now, actor=call.actor, policy=handling_policy(), **said))
 
 
 async def mark_read(call: Call[ReadBody]) -> Plan:

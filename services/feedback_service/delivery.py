@@ -41,7 +41,7 @@ class Never:
 class Circumstances:
     """What is known. `told`: when the person was last told something, within the budget's time, oldest first.
 
-    `closed` is why a person's data may not be used, where that is so.
+    `closed` is why a person's data may not be used, where that is so. `moot`: what it asks has been answered.
     """
 
     template: Template
@@ -52,6 +52,7 @@ class Circumstances:
     gateways: AbstractSet[NoticeChannel]
     told: Sequence[datetime]
     closed: Literal["ERASED", "RESTRICTED"] | None = None
+    moot: bool = False
 
 
 def next_step(at: Circumstances, policy: NoticePolicy) -> Send | Later | Never:
@@ -60,6 +61,8 @@ def next_step(at: Circumstances, policy: NoticePolicy) -> Send | Later | Never:
         return Never(at.closed)
     if at.now > at.planned_at + policy.stale_after:
         return Never("STALE")
+    if at.moot:
+        return Never("MOOT")
     if at.template.optional and not at.preference.optional:
         return Never("OPTED_OUT")
     reachable = [way for way in WAYS[at.template.audience] if at.addresses.get(way)]

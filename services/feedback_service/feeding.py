@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.responses import JSONResponse, Response
 
 from services.feedback_service.case import CASE
-from services.feedback_service.reading import case_row, file_of, owned, seen_case
+from services.feedback_service.reading import case_row, file_of, outside, owned, seen_case
 from shared.engine.decider import NotYours
 from shared.engine.runtime import Running
 from shared.eventlog.canonical import leaf_hash
@@ -45,7 +45,7 @@ async def feed(
     heads = await running.log.heads()
     after = [int(one) for one in held] if held else [0] * len(heads)
     changed, after, more = await _changed(running, after, heads, limit, unit_id)
-    items = [await _record(running, appeal_id) for appeal_id in changed]
+    items = [await _record(running, appeal_id, outside(principal)) for appeal_id in changed]
     following = next_cursor(running.secrets.index, what, after)
     return JSONResponse({"items": items, "next_cursor": following, "more": more}, headers={"Cache-Control": "no-store"})
 
@@ -85,10 +85,11 @@ async def _is_of(running: Running, appeal_id: str, unit_id: str) -> bool:
         return False
 
 
-async def _record(running: Running, appeal_id: str) -> dict[str, Any]:
+async def _record(running: Running, appeal_id: str, hide: bool) -> dict[str, Any]:
     row = await case_row(running, appeal_id)
-    digest = await digest_of(running, appeal_id, row["version"])
-    return {"appeal_id": appeal_id, "version": row["version"], "digest": digest, "record": await file_of(running, row)}
+    shown = {"appeal_id": appeal_id, "version": row["version"]}
+    shown["digest"] = await digest_of(running, appeal_id, row["version"])
+    return shown | {"record": await file_of(running, row, hide)}
 
 
 @router.get("/v1/cases/{appeal_id}/digest", summary="What a copy of the case is compared with")

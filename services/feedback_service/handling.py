@@ -67,9 +67,10 @@ class GiveFeedback(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class PostMessage(Command):
-    """The unit writes to the appellant."""
+    """The unit writes to the appellant. `attachments`: numbers of files of the appeal."""
 
     text: str
+    attachments: tuple[int, ...] = ()
     policy: HandlingPolicy
 
 
@@ -210,7 +211,8 @@ def _must_have_been_reached(case: Case, opened: CaseOpened) -> None:
 
 def _post(command: PostMessage, case: Case, opened: CaseOpened) -> Sequence[Payload]:
     case.only_in("message", *WRITTEN_IN)
-    posted = MessagePosted(text=command.text, number=case.thread.posted + 1, round=case.round)
+    number = case.thread.posted + 1
+    posted = MessagePosted(text=command.text, number=number, round=case.round, attachments=command.attachments)
     # Whoever may not know the number reaches the appellant by writing; until an answer comes it is only a try.
     tries = opened.identity_hidden and case.state in {CaseState.SIGNED, CaseState.HANDLING}
     if not tries or case.reaching.reached:

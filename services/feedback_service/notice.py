@@ -28,7 +28,7 @@ from shared.contracts.notices import (
 from shared.engine.decider import Command, Decider, NotYours
 
 _NAMES = uuid.UUID("5d5f6c5e-6f3a-5c1b-9d44-0d3f3c9be1a7")
-Suppressed = Literal["OPTED_OUT", "NO_ADDRESS", "NO_GATEWAY", "STALE", "ERASED", "RESTRICTED", "UNCERTAIN"]
+Suppressed = Literal["OPTED_OUT", "NO_ADDRESS", "NO_GATEWAY", "STALE", "ERASED", "RESTRICTED", "UNCERTAIN", "MOOT"]
 
 
 class Standing(StrEnum):

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import RowMapping, false, or_, select, true
 
 from services.feedback_service.state import Case
-from services.feedback_service.views import CASES, RESTRICTED
+from services.feedback_service.views import CASES, RECIPIENTS, REGISTERED, RESTRICTED
 from shared.contracts.codes import Recipient
 from shared.contracts.envelope import rfc3339
 from shared.engine.decider import NotYours
@@ -19,6 +19,7 @@ from shared.engine.runtime import Running
 from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
 from shared.web.asking import Asking
 from shared.web.identity import Ownership, Principal, Reach, Scope
+from shared.web.masking import masked
 
 WRITTEN_BY = {"appellant-wrote": "APPELLANT", "appellant-replied": "APPELLANT", "message-posted": "UNIT"}
 PARTS = {
@@ -104,17 +105,44 @@ def thread_of(row: RowMapping) -> dict[str, Any]:
     return {"awaiting_reply": bool(row["awaiting_reply"]), "unread": unread}
 
 
-async def told_of(running: Running, row: RowMapping) -> list[tuple[str, dict[str, Any]]]:
-    """Everything said in a case, oldest first: the name of each event, and its content opened where that is allowed."""
+def outside(principal: Principal) -> bool:
+    """Whether names that are to be hidden are hidden from this caller."""
+    return principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
+
+
+async def told_of(running: Running, row: RowMapping, hide: bool) -> list[tuple[str, dict[str, Any]]]:
+    """Everything said in a case, oldest first: the name of each event, and its content opened where that is allowed.
+
+    `hide`: for whoever may not know who the appellant is, where that is to be hidden.
+    """
+    known = await _known_names(running, row["appeal_id"]) if hide and row["identity_hidden"] else []
     entries = orjson.loads(row["entries"] or "[]")
     opener: Opens = Closed() if await _restricted(running, row["appeal_id"]) else running.keyring
     await running.keyring.load({ref for entry in entries for ref in sealed_refs(entry["type"], entry["data"])})
-    return [(entry["name"], _told(opener, entry)) for entry in entries]
+    return [(entry["name"], masked(_told(opener, entry), known)) for entry in entries]
 
 
-async def file_of(running: Running, row: RowMapping) -> dict[str, Any]:
+async def _known_names(running: Running, appeal_id: str) -> list[str | None]:
+    async with running.reads.connect() as connection:
+        query = select(RECIPIENTS).where(RECIPIENTS.c.appeal_id == appeal_id)
+        row = (await connection.execute(query)).mappings().first()
+    who = (await opened_appellants(running, [row]))[appeal_id] if row else {}
+    return [who.get(name) for name in ("name", "phone", "email")]
+
+
+async def opened_appellants(running: Running, recipients: Sequence[RowMapping]) -> dict[str, dict[str, Any]]:
+    """Who the appellants of these appeals are, by appeal; ERASED where the key is gone."""
+    sealed = {row["appeal_id"]: (orjson.loads(row["appellant"]), row["event_id"]) for row in recipients}
+    await running.keyring.load({ref for one, _ in sealed.values() for ref in sealed_refs(REGISTERED, one)})
+    return {
+        appeal_id: unseal_data(running.keyring, REGISTERED, one, f"appeal-{appeal_id}/{event_id}")["appellant"]
+        for appeal_id, (one, event_id) in sealed.items()
+    }
+
+
+async def file_of(running: Running, row: RowMapping, hide: bool) -> dict[str, Any]:
     """The whole file of a case."""
-    told = await told_of(running, row)
+    told = await told_of(running, row, hide)
     file = item(row) | {part: [one for name, one in told if name in names] for part, names in PARTS.items()}
     rounds = sorted({entry["round"] for _, entry in told if "round" in entry} | ({row["round"]} - {None}))
     results = [side_by_side(number, file["feedback"]) for number in rounds]
@@ -127,7 +155,8 @@ def messages_of(told: Sequence[tuple[str, dict[str, Any]]]) -> list[dict[str, An
 
 
 def _message(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {"from": WRITTEN_BY[name], "time": entry["time"], "text": entry["text"]}
+    written = {"from": WRITTEN_BY[name], "time": entry["time"], "text": entry["text"]}
+    return written | ({"attachments": entry["attachments"]} if entry.get("attachments") else {})
 
 
 async def _restricted(running: Running, appeal_id: str) -> bool:

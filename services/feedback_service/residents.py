@@ -98,7 +98,7 @@ async def get_thread(token: str, request: Request, asking: PublicAsking) -> Resp
     link = _link(running, token, Purpose.THREAD)
     case, row = await _case(running, link)
     used = link.number in case.thread.answered
-    messages = [] if used else messages_of(await told_of(running, row))
+    messages = [] if used else messages_of(await told_of(running, row, hide=False))
     seen = _about(row) | {"messages": messages, "open": not used and case.state in WRITTEN_IN}
     if not used and case.thread.read.get("APPELLANT", 0) < case.thread.posted:
         read_ = MarkRead(at=running.clock.now(), actor=APPELLANT, by="APPELLANT", count=case.thread.posted)
@@ -158,6 +158,10 @@ async def prefer(call: Call[PreferenceBody]) -> Plan:
 
 async def prefer_for(call: Call[PreferenceBody]) -> Plan:
     """An agent is told on the phone."""
+    query = select(RECIPIENTS.c.person).where(RECIPIENTS.c.person == call.subject).limit(1)
+    async with call.running.reads.connect() as connection:
+        if await connection.scalar(query) is None:
+            raise NotYours
     command = SetPreference(at=call.now, actor=call.actor, **call.body.model_dump())
     return Plan(Intention(PREFERENCE, call.subject, command), state_and_version)
 

@@ -61,6 +61,7 @@ class Write(Command):
     """A message to whoever is dealing with the appeal. `most` is how many there may be."""
 
     text: str
+    attachments: tuple[int, ...] = ()
     most: int
     seen: CaseState
 
@@ -183,7 +184,10 @@ def _by_the_appellant(command: Supplement | Urge | Write | Evaluate, appeal: App
         case Write():
             appeal.must_be_open("message", command.seen)
             _not_too_many("WRITTEN_ENOUGH", appeal.messages, command.most)
-            return [AppellantWrote(text=command.text, number=appeal.messages + 1)]
+            if not set(command.attachments) <= appeal.scans.keys():
+                raise Refused("EVIDENCE_UNKNOWN", "the appeal has no such file; add it first")
+            number, files = appeal.messages + 1, command.attachments
+            return [AppellantWrote(text=command.text, number=number, attachments=files)]
     return _evaluate(command, appeal)
 
 

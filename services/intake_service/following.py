@@ -43,9 +43,10 @@ class UrgeBody(Body):
 
 
 class MessageBody(Body):
-    """What is to be said to whoever is dealing with the appeal."""
+    """What is to be said to whoever is dealing with the appeal. `attachments`: numbers of files of the appeal."""
 
     text: Text
+    attachments: Annotated[tuple[Annotated[int, Field(ge=1, le=10_000)], ...], Field(max_length=20)] = ()
 
 
 class EvaluationBody(Body):
@@ -158,9 +159,8 @@ async def write_by_citizen(call: Call[MessageBody]) -> Plan:
     """The appellant writes to whoever is dealing with the appeal."""
     row = await known_by_code(call.running, call.subject, call.headers)
     most, seen = follow_policy().most_messages, CaseState(row["state"])
-    return by_appellant(
-        row["appeal_id"], Write(at=call.now, actor=APPELLANT, text=call.body.text, most=most, seen=seen)
-    )
+    command = Write(at=call.now, actor=APPELLANT, most=most, seen=seen, **call.body.model_dump())
+    return by_appellant(row["appeal_id"], command)
 
 
 async def evaluate_by_citizen(call: Call[EvaluationBody]) -> Plan:

@@ -21,6 +21,7 @@ from shared.engine.joined import has, split
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
 from shared.web.identity import Ownership, Principal, Reach, Scope
+from shared.web.masking import masked
 
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
 ADDED, SCANNED = ATTACHMENT_EVENTS = (
@@ -31,7 +32,6 @@ PLAIN = (
     *("appeal_id", "ticket_no", "kind", "channel", "state", "district", "township", "urgency"),
     *("lead_unit", "lead_unit_name", "cc_district", "merged_into", "cluster", "appellant_type", "version"),
 )
-MASKED = "***"
 TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
 
 
@@ -110,7 +110,7 @@ def _without_traces(story: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The story without what may tell who the appellant is: files' names and positions, and known names in words."""
     appellant = _registration(story).get("appellant") or {}
     known = [appellant.get(name) for name in ("name", "phone", "email")]
-    return [{**event, "data": _masked(_untraced(event), known)} for event in story]
+    return [{**event, "data": masked(_untraced(event), known)} for event in story]
 
 
 def _untraced(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,17 +123,6 @@ def _position(one: Mapping[str, Any]) -> dict[str, Any] | None:
     if not all(said.values()):
         return None
     return {name: value if str(value).startswith("[") else float(str(value)) for name, value in said.items()}
-
-
-def _masked(value: Any, known: Sequence[str | None]) -> Any:
-    """The same without the names and numbers that are known to be the appellant's, wherever they were written."""
-    if isinstance(value, str):
-        for one in known:
-            value = value.replace(one, MASKED) if one and len(one) > 1 else value
-        return value
-    if isinstance(value, dict):
-        return {name: inner if name == "appellant" else _masked(inner, known) for name, inner in value.items()}
-    return [_masked(inner, known) for inner in value] if isinstance(value, list) else value
 
 
 async def opened_story(running: Running, row: RowMapping) -> list[dict[str, Any]]:

@@ -58,7 +58,13 @@ def _answers(story: Story) -> list[dict[str, Any]]:
 
 def _messages(story: Story) -> list[dict[str, Any]]:
     written = ((WRITTEN_BY.get(_name(one)), one) for one in story)
-    return [{"from": by, "time": rfc3339(one["time"]), "text": one["data"]["text"]} for by, one in written if by]
+    return [_message(by, one) for by, one in written if by]
+
+
+def _message(by: str, event: Mapping[str, Any]) -> dict[str, Any]:
+    data = event["data"]
+    told = {"from": by, "time": rfc3339(event["time"]), "text": data["text"]}
+    return told | ({"attachments": data["attachments"]} if data.get("attachments") else {})
 
 
 def _evaluation(story: Story) -> dict[str, Any] | None:

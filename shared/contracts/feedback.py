@@ -126,6 +126,7 @@ class MessagePosted(_Feedback):
     text: Personal
     number: int
     round: int
+    attachments: tuple[int, ...] = ()
 
 
 class AppellantReplied(_Feedback):

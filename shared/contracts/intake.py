@@ -182,10 +182,11 @@ class AttachmentScanned(_Intake):
 
 
 class AppellantWrote(_Intake):
-    """The appellant wrote to whoever is dealing with the appeal."""
+    """The appellant wrote to whoever is dealing with the appeal. `attachments`: numbers of files of the appeal."""
 
     text: Personal
     number: int
+    attachments: tuple[int, ...] = ()
 
 
 class AppealEvaluated(_Intake):

@@ -76,7 +76,7 @@ class NotificationSuppressed(_Feedback):
     """It is not sent, and why."""
 
     notice_id: NoticeId
-    reason: Literal["OPTED_OUT", "NO_ADDRESS", "NO_GATEWAY", "STALE", "ERASED", "RESTRICTED", "UNCERTAIN"]
+    reason: Literal["OPTED_OUT", "NO_ADDRESS", "NO_GATEWAY", "STALE", "ERASED", "RESTRICTED", "UNCERTAIN", "MOOT"]
 
 
 class PreferencesSet(_Feedback):

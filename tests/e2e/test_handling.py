@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from services.feedback_service.policy import handling_policy
-from tests.e2e.test_following import act
+from tests.e2e.test_following import act, track
 from tests.support.city import WATER, City, Reply
 from tests.support.files import PDF, attach, attached, picture
 from tests.support.views import settled
@@ -198,6 +198,29 @@ async def test_the_same_photo_for_another_appeal_and_a_changed_one_are_looked_at
             assert (await result(city, case, "HOTLINE", text, shown)).status == 200
         kinds.append({one["kind"] for one in await leads(city, case["appeal_id"])})
     assert kinds[0] == {"EVIDENCE_CHANGED"} and kinds[1] == {"EVIDENCE_CHANGED", "EVIDENCE_REUSED"}
+
+
+async def test_files_go_with_messages_in_both_directions_and_names_do_not_where_they_are_hidden(city: City) -> None:
+    case, made = await signed(city, appellant=HIDDEN | {"phone": "13655550003"})
+    unit = {"role": "ENTERPRISE_HANDLER", "unit": case["lead_unit"]}
+    photo = await attached(city, case["appeal_id"], picture(size=(31, 31)), **unit)
+    await settled(city)
+    messages = f"/feedback/v1/cases/{case['appeal_id']}/messages"
+    assert (await city.as_unit(case, messages, {"text": "是这里吗？", "attachments": [7]})).code == "EVIDENCE_UNKNOWN"
+    shown = {"text": "是这里吗？", "attachments": [photo["number"]]}
+    assert (await city.as_unit(case, messages, shown)).status == 200
+    assert (await act(city, made, "messages", {"text": "不是", "attachments": [9]})).code == "EVIDENCE_UNKNOWN"
+    city.clock.advance(timedelta(seconds=1))
+    said = {"text": "我是欧阳隐，请打13655550003", "attachments": [photo["number"]]}
+    assert (await act(city, made, "messages", said)).status == 200
+    await settled(city)
+    seen = (await city.get(messages, **unit)).body["items"]
+    assert [(one["from"], one["attachments"]) for one in seen] == [("UNIT", [1]), ("APPELLANT", [1])]
+    assert seen[1]["text"] == "我是***，请打***"
+    for path in (f"/feedback/v1/cases/{case['appeal_id']}", f"/feedback/v1/units/{case['lead_unit']}/feed?limit=200"):
+        assert "欧阳" not in (await city.get(path, **unit)).raw.decode()
+    assert "欧阳隐" in (await city.get(messages)).raw.decode()
+    assert "欧阳隐" in (await track(city, made))["messages"][1]["text"]
 
 
 @pytest.mark.parametrize("role", ["STREET_HANDLER", "ENTERPRISE_HANDLER"])

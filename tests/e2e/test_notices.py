@@ -63,6 +63,7 @@ async def test_a_life_is_told_to_everybody_it_concerns_and_each_thing_once(new_c
         case = await city.dispatched(appellant=WHO)
         await city.handle(case)
         await city.until_state(case["appeal_id"], "CALLBACK_DUE")
+        await standing(city, case["appeal_id"], "survey", "SENT")
         assert (await city.callback(case, resolved=False)).body["state"] == "REWORK"
         for template in ("registered", "unit-assigned", "result", "survey", "again"):
             await standing(city, case["appeal_id"], template, "SENT")

@@ -36,7 +36,7 @@ SupplementBody {"text": "昨晚又停了"}
 UrgeBody {"reason": "家有老人"}
 TagsBody {"tags": ["每月一题"]}
 RiskAlertBody {"level": "EMERGENCY", "category": "火情", "hand_over": "119", "reason": "有浓烟"}
-MessageBody {"text": "请问何时上门"}
+MessageBody {"text": "请问何时上门", "attachments": [1]}
 EvaluationBody {"resolved": true, "satisfaction": "SATISFIED", "process_satisfaction": "SATISFIED", "comment": "很快"}
 InvitationBody {"unit_id": "fl-chaoyang", "reason": "协助"}
 ContributionBody {"text": "已上门慰问"}

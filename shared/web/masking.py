@@ -1,0 +1,19 @@
+"""What may tell who somebody is, taken out of words: names and numbers that are known to be theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+MASKED = "***"
+
+
+def masked(value: Any, known: Sequence[str | None]) -> Any:
+    """The same without what is known to be the appellant's, wherever it was written; `appellant` itself is left."""
+    if isinstance(value, str):
+        for one in known:
+            value = value.replace(one, MASKED) if one and len(one) > 1 else value
+        return value
+    if isinstance(value, dict):
+        return {name: inner if name == "appellant" else masked(inner, known) for name, inner in value.items()}
+    return [masked(inner, known) for inner in value] if isinstance(value, list) else value
