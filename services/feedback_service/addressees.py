@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, select
 from services.feedback_service import delivery
 from services.feedback_service.links import Purpose
 from services.feedback_service.preference import Preference
-from services.feedback_service.reading import opened_appellants
+from services.feedback_service.reading import LISTED, opened_appellants
 from services.feedback_service.telling import link_of
 from services.feedback_service.templates import Template, notifications
 from services.feedback_service.views import CASES, NOTICE_ROWS, PREFERENCES, RECIPIENTS, RESTRICTED
@@ -72,7 +72,7 @@ class Known:
             planned_at=row["planned_at"],
             now=now,
             preference=preference,
-            addresses=self._addresses(row, who, person),
+            addresses=self._addresses(row, who),
             gateways=ways,
             told=self.told.get(person, ()) if person else (),
             moot=self._moot(row),
@@ -86,12 +86,10 @@ class Known:
             return False
         return case["round"] != link.number or case["state"] not in ASKED_IN
 
-    def _addresses(self, row: RowMapping, who: Mapping[str, Any], person: str | None) -> dict[NoticeChannel, str]:
-        """A WeChat gateway knows people by the pseudonym under which they wrote to us."""
+    def _addresses(self, row: RowMapping, who: Mapping[str, Any]) -> dict[NoticeChannel, str]:
         if row["audience"] == Audience.APPELLANT:
-            by_wechat = self.recipients[row["appeal_id"]]["channel"] == "WECHAT" if person else False
-            found = {NoticeChannel.SMS: who.get("phone"), NoticeChannel.EMAIL: who.get("email")}
-            found |= {NoticeChannel.WECHAT: person if by_wechat else None}
+            left = {NoticeChannel.SMS: "phone", NoticeChannel.EMAIL: "email", NoticeChannel.WECHAT: "wechat"}
+            found = {way: who.get(name) for way, name in left.items()}
         else:
             case = self.cases.get(row["appeal_id"])
             unit = case["lead_unit"] if case else None
@@ -107,7 +105,7 @@ async def known_about(running: Running, appeals: Sequence[str]) -> Known:
             return (await connection.execute(query)).mappings().all()
 
         recipients = {r["appeal_id"]: r for r in await rows(_of(RECIPIENTS, appeals))}
-        cases = {r["appeal_id"]: r for r in await rows(_of(CASES, appeals))}
+        cases = {r["appeal_id"]: r for r in await rows(select(*LISTED).where(CASES.c.appeal_id.in_(appeals)))}
         closed = {r["appeal_id"]: r["measure"] for r in await rows(_of(RESTRICTED, appeals))}
         people = sorted({r["person"] for r in recipients.values()})
         wishes = {r["person"]: r for r in await rows(select(PREFERENCES).where(PREFERENCES.c.person.in_(people)))}

@@ -103,6 +103,10 @@ def _evaluate(command: Evaluate, case: Case, opened: CaseOpened) -> Sequence[Pay
     if not noted:
         _may_be_evaluated(command, case)
     closed_at = case.closed_at
+    if closed_at and command.at < closed_at:  # said before it was closed, and heard of afterwards
+        closed_at = None
+    if not noted and _said_already(command, case.said):
+        return []
     evaluated = CitizenEvaluated(
         number=case.evaluations + 1,
         round=command.round or case.round,
@@ -116,6 +120,13 @@ def _evaluate(command: Evaluate, case: Case, opened: CaseOpened) -> Sequence[Pay
         contradicts=_contradicts(command, case) if closed_at else None,
     )
     return [evaluated, *([] if noted else _as_callback(command, case, opened))]
+
+
+def _said_already(command: Evaluate, before: CitizenEvaluated | None) -> bool:
+    """A form that was sent twice says one thing; what was written in words is taken again."""
+    same = ("round", "resolved", "satisfaction", "process_satisfaction", "via")
+    wordless = before is not None and before.comment is None and command.comment is None
+    return wordless and all(getattr(before, name) == getattr(command, name) for name in same)
 
 
 def _may_be_evaluated(command: Evaluate, case: Case) -> None:

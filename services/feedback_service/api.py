@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from services.feedback_service import commands, feeding, residents, supervising
 from services.feedback_service.policy import callback_policy, within_hours
 from services.feedback_service.reading import (
+    LISTED,
     file_of,
     in_reach,
     item,
@@ -56,7 +57,7 @@ async def list_cases(
     conditions += [has(CASES.c.findings, str(finding))] if finding else []
     if awaiting_reply is not None:
         conditions.append(func.coalesce(CASES.c.awaiting_reply, False).is_(awaiting_reply))
-    query = select(CASES).where(*conditions, *window.changed(CASES.c.updated_at))
+    query = select(*LISTED).where(*conditions, *window.changed(CASES.c.updated_at))
     what = f"cases:{asking.principal.sub}:{unit_id}:{state}:{awaiting_reply}:{finding}"
     keys = (CASES.c.updated_at, CASES.c.appeal_id)
     return await _listed(asking, query, keys, window, what, descending=True)
@@ -113,7 +114,7 @@ async def list_callbacks(
     """The queue of the callback officers, without the cases of their own unit."""
     conditions = [CASES.c.state == CaseState.CALLBACK_DUE.value, *window.changed(CASES.c.updated_at)]
     conditions += filters.conditions(asking.principal, asking.running.clock.now())
-    query = select(CASES).where(*conditions, *between(CASES.c.callback_due_at, None, filters.due_before))
+    query = select(*LISTED).where(*conditions, *between(CASES.c.callback_due_at, None, filters.due_before))
     keys = (CASES.c.callback_due_at, CASES.c.appeal_id)
     return await _listed(asking, query, keys, window, f"callbacks:{asking.principal.sub}:{filters}")
 
@@ -122,21 +123,24 @@ async def list_callbacks(
 async def list_reasons(asking: CanReadReference) -> Response:
     """Codes by question, in Chinese and English; and what a digit in a text message means."""
     policy = callback_policy()
-    return JSONResponse({"version": policy.version, "reasons": policy.reasons, "digits": sorted(policy.answers)})
+    return JSONResponse({"version": policy.version, "reasons": policy.reasons, "digits": policy.digits})
 
 
 @router.get("/v1/rechecks", summary="Callbacks that a second officer checks, soonest due first")
 async def list_rechecks(asking: CanCallBack, window: Annotated[Window, Depends()]) -> Response:
     """Without those that the caller recorded."""
-    conditions = [CASES.c.recheck_due_at.is_not(None), func.coalesce(CASES.c.officer != asking.principal.sub, True)]
-    query = select(CASES).where(*conditions, *window.changed(CASES.c.updated_at))
+    conditions = [
+        CASES.c.recheck_due_at.is_not(None),
+        func.coalesce(CASES.c.recheck_officer != asking.principal.sub, True),
+    ]
+    query = select(*LISTED).where(*conditions, *window.changed(CASES.c.updated_at))
     return await _listed(asking, query, (CASES.c.recheck_due_at, CASES.c.appeal_id), window, "rechecks")
 
 
 @router.get("/v1/reviews", summary="Contested answers, soonest due first")
 async def list_reviews(asking: CanReview, window: Annotated[Window, Depends()]) -> Response:
     """What the reviewer decides about."""
-    query = select(CASES).where(CASES.c.review_due_at.is_not(None), *window.changed(CASES.c.updated_at))
+    query = select(*LISTED).where(CASES.c.review_due_at.is_not(None), *window.changed(CASES.c.updated_at))
     return await _listed(asking, query, (CASES.c.review_due_at, CASES.c.appeal_id), window, "reviews")
 
 
@@ -144,7 +148,8 @@ async def _listed(
     asking: Asking, query: Any, keys: Any, window: Window, what: str, descending: bool = False
 ) -> Response:
     rows, following = await page(asking.running, query, keys, window, what, descending=descending)
-    return JSONResponse({"items": [item(row) for row in rows], "next_cursor": following})
+    hide = outside(asking.principal)
+    return JSONResponse({"items": [item(row, hide) for row in rows], "next_cursor": following})
 
 
 for part in (residents, supervising, feeding):

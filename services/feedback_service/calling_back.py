@@ -100,7 +100,7 @@ def decide(command: Command, case: Case, opened: CaseOpened) -> Sequence[Payload
             late = case.state is CaseState.CALLBACK_DUE and due is not None and not case.asking.overdue
             return [CallbackOverdue(due_at=due, round=case.round)] if late and due and command.at >= due else []
         case AttemptCallback():
-            return _attempt(command, case)
+            return _attempt(command, case, opened)
         case RecordCallback():
             return record(command, case, opened)
     raise TypeError(command)
@@ -109,7 +109,7 @@ def decide(command: Command, case: Case, opened: CaseOpened) -> Sequence[Payload
 def _scheduled(reason: str, at: datetime, case: Case, policy: CallbackPolicy) -> CallbackScheduled:
     due = at + policy.start_within
     return CallbackScheduled.model_validate(
-        {"reason": reason, "due_at": due, "round": case.round, "policy": policy.version}
+        {"reason": reason, "at": at, "due_at": due, "round": case.round, "policy": policy.version}
     )
 
 
@@ -134,12 +134,13 @@ def _not_anothers(command: Command, case: Case) -> None:
         raise Refused("CALLBACK_ASSIGNED", "another officer has taken this callback from the queue")
 
 
-def _attempt(command: AttemptCallback, case: Case) -> Sequence[Payload]:
+def _attempt(command: AttemptCallback, case: Case, opened: CaseOpened) -> Sequence[Payload]:
     before = _due_now("callback attempt", command.at, command.policy, case)
     case.not_by_the_handler(command.actor.unit_id)
     _not_anothers(command, case)
-    if not _since(case) <= command.tried_at <= command.at:
-        raise Refused("ATTEMPT_TIME_IMPOSSIBLE", "an attempt lies between the dispatch and now")
+    since = case.asking.since or (command.at if before else opened.dispatched_at)
+    if not since <= command.tried_at <= command.at:
+        raise Refused("ATTEMPT_TIME_IMPOSSIBLE", "an attempt lies between the scheduling of the callback and now")
     failed = command.outcome is not ContactOutcome.REACHED
     apart = case.asking.tried_at is None or command.tried_at >= case.asking.tried_at + command.policy.attempts_apart
     attempted = CallbackAttempted(
@@ -150,11 +151,6 @@ def _attempt(command: AttemptCallback, case: Case) -> Sequence[Payload]:
         counts=apart if failed else None,
     )
     return [*before, attempted]
-
-
-def _since(case: Case) -> datetime:
-    assert case.opened is not None
-    return case.opened.dispatched_at
 
 
 def record(command: RecordCallback, case: Case, opened: CaseOpened) -> Sequence[Payload]:

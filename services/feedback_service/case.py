@@ -62,7 +62,8 @@ def decide(command: Command, case: Case) -> Sequence[Payload]:
         case Open():
             return [] if case.state in ENDED else _opened(command, case)
         case EndCase():  # intake may be heard before routing; the dispatch that follows opens nothing
-            return [] if case.state in ENDED else [CaseEnded(outcome=command.outcome)]
+            crossed = case.state is CaseState.CLOSED and command.outcome is CaseState.WITHDRAWN
+            return [CaseEnded(outcome=command.outcome)] if case.state not in ENDED or crossed else []
         case NoteWritten():
             return handling.noted(command, case)
     if case.state is None or case.opened is None:

@@ -30,7 +30,7 @@ from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Moment, ShortText, Text
-from shared.web.identity import Scope
+from shared.web.identity import Ownership, Scope
 
 FileNumber = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -160,6 +160,7 @@ async def feedback(call: Call[FeedbackBody]) -> Plan:
         Evidence(number=one, role=EvidenceRole.DOCUMENT) if isinstance(one, int) else Evidence(**one.model_dump())
         for one in body.attachments
     )
+    await _may_be_asked(call)
     reused = await files_there(running, call.subject, evidence)
     is_result = body.kind is FeedbackKind.RESULT
     alike = await alike_before(running, call.subject, call.actor.unit_id or "", body.text) if is_result else 0
@@ -170,9 +171,16 @@ async def feedback(call: Call[FeedbackBody]) -> Plan:
     return on_case(call, command)
 
 
+async def _may_be_asked(call: Call[Any]) -> None:
+    """Whoever has nothing to do with a case learns nothing of its files either. Raises NotYours."""
+    row = await case_row(call.running, call.subject)
+    call.must_see(Ownership(frozenset({row["lead_unit"]}), row["cc_district"]))
+
+
 async def message(call: Call[MessageBody]) -> Plan:
     """Write to the appellant; who that is need not be known."""
     files = tuple(Evidence(number=one, role=EvidenceRole.DOCUMENT) for one in call.body.attachments)
+    await _may_be_asked(call)
     await files_there(call.running, call.subject, files)
     said = call.body.model_dump()
     return on_case(call, PostMessage(at=call.now, actor=call.actor, policy=handling_policy(), **said))
@@ -180,7 +188,7 @@ async def message(call: Call[MessageBody]) -> Plan:
 
 async def mark_read(call: Call[ReadBody]) -> Plan:
     """The appellant's messages were read."""
-    return on_case(call, MarkRead(at=call.now, actor=call.actor, by="UNIT", count=call.body.count))
+    return on_case(call, MarkRead(at=call.now, actor=call.actor, reader="UNIT", count=call.body.count))
 
 
 async def assign(call: Call[NoBody]) -> Plan:

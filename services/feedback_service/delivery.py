@@ -86,6 +86,6 @@ def _later(at: Circumstances, policy: NoticePolicy) -> Later | None:
         return None
     if within_hours(at.now, policy.quiet_from, policy.quiet_until):
         return Later("QUIET_HOURS", next_time(at.now, policy.quiet_until))
-    if len(at.told) >= policy.budget:
+    if at.template.basis is None and len(at.told) >= policy.budget:
         return Later("BUDGET", at.told[-policy.budget] + policy.budget_within)
     return None

@@ -63,7 +63,7 @@ def on_callback(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
     recorded: CallbackRecorded = heard.payload
     asked_by = heard.envelope.actor.unit_id
     concerned = asked_by is not None and asked_by == recorded.cc_district
-    return [_lead(heard, LeadKind.CALLBACK_BY_CONCERNED_UNIT, recorded.lead_unit, None)] if concerned else []
+    return [_lead(heard, LeadKind.CALLBACK_BY_CONCERNED_UNIT, asked_by, None)] if asked_by and concerned else []
 
 
 def on_rechecked(heard: Heard, _: Any) -> Sequence[Intention[Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import select
 
@@ -28,12 +29,22 @@ async def files_there(running: Running, appeal_id: str, evidence: Sequence[Evide
     async with running.reads.connect() as connection:
         rows = {row.number: row for row in await connection.execute(query)}
         for one in evidence:
-            pictured = one.role is EvidenceRole.DOCUMENT or (one.number in rows and rows[one.number].kind in PICTURES)
-            if one.number not in rows or not pictured:
-                raise Refused("EVIDENCE_UNKNOWN", "a file of this appeal is needed; BEFORE and AFTER are pictures")
+            if one.number not in rows or not _shows(one, rows[one.number]):
+                raise Refused(
+                    "EVIDENCE_UNKNOWN",
+                    "a clean file of this appeal; BEFORE and AFTER are pictures, AFTER by an officer",
+                )
         files = [row.file for row in rows.values() if row.file is not None]
         elsewhere = select(EVIDENCE.c.appeal_id).where(EVIDENCE.c.file.in_(files), EVIDENCE.c.appeal_id != appeal_id)
         return (await connection.execute(elsewhere.limit(1))).first() is not None
+
+
+def _shows(evidence: Evidence, file: Any) -> bool:
+    """Whether a file can show what it is said to show."""
+    if file.scan in {"INFECTED", "UNSCANNABLE"}:
+        return False
+    by_the_appellant = evidence.role is EvidenceRole.AFTER and file.by == "APPELLANT"
+    return evidence.role is EvidenceRole.DOCUMENT or (file.kind in PICTURES and not by_the_appellant)
 
 
 async def recording_there(running: Running, appeal_id: str, number: int | None) -> None:

@@ -9,11 +9,14 @@ from hashlib import sha256
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
+from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
 from services.feedback_service.case import CASE
 from services.feedback_service.reading import case_row, file_of, outside, owned, seen_case
+from services.feedback_service.views import CASES
 from shared.engine.decider import NotYours
+from shared.engine.joined import split
 from shared.engine.runtime import Running
 from shared.eventlog.canonical import leaf_hash
 from shared.web.asking import Asking, reads
@@ -33,19 +36,23 @@ async def feed(
     cursor: Annotated[str | None, Query(max_length=20_000, description="`next_cursor` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
-    """Everything once it has changed, from the beginning; nothing is skipped, the latest state is given.
+    """Every case once it has changed, from the beginning; nothing is skipped, the latest state is given.
+
+    `gone`: another unit has it now. Digests cover what feedback has on record of a case, not due times and erasures.
 
     `next_cursor` is always there; ask again with it. `more`: there is more already.
     """
     running, principal = asking.running, asking.principal
-    if principal.reach(Scope.READ) is not Reach.ALL and principal.unit_id != unit_id:
+    reach = principal.reach(Scope.READ)
+    mine = reach in {Reach.UNIT, Reach.DISTRICT} and principal.unit_id == unit_id
+    if reach is not Reach.ALL and not mine:
         raise NotYours
     what = f"feed:{unit_id}"
     held = read_cursor(running.secrets.index, what, cursor)
     heads = await running.log.heads()
     after = [int(one) for one in held] if held else [0] * len(heads)
     changed, after, more = await _changed(running, after, heads, limit, unit_id)
-    items = [await _record(running, appeal_id, outside(principal)) for appeal_id in changed]
+    items = [await _record(running, appeal_id, unit_id, outside(principal)) for appeal_id in changed]
     following = next_cursor(running.secrets.index, what, after)
     return JSONResponse({"items": items, "next_cursor": following, "more": more}, headers={"Cache-Control": "no-store"})
 
@@ -63,13 +70,10 @@ async def _changed(
         if len(changed) >= limit or not await running.views_reached("feedback", partition, events[-1].position):
             more = True
             continue
+        theirs = await _theirs(running, {event.envelope.subject for event in events}, unit_id)
         for event in events:
             subject = event.envelope.subject
-            if (
-                event.envelope.stream.startswith("case-")
-                and subject not in changed
-                and await _is_of(running, subject, unit_id)
-            ):
+            if event.envelope.stream.startswith("case-") and subject in theirs and subject not in changed:
                 if len(changed) >= limit:
                     break
                 changed[subject] = None
@@ -78,16 +82,20 @@ async def _changed(
     return list(changed), after, more
 
 
-async def _is_of(running: Running, appeal_id: str, unit_id: str) -> bool:
-    try:
-        return unit_id in owned(await case_row(running, appeal_id)).units
-    except NotYours:
-        return False
+async def _theirs(running: Running, subjects: set[str], unit_id: str) -> set[str]:
+    """Which of these are, or were, the unit's."""
+    columns = (CASES.c.appeal_id, CASES.c.lead_unit, CASES.c.co_units, CASES.c.former_units)
+    query = select(*columns).where(CASES.c.appeal_id.in_(sorted(subjects)))
+    async with running.reads.connect() as connection:
+        rows = (await connection.execute(query)).all()
+    return {row.appeal_id for row in rows if unit_id in {row.lead_unit, *split(row.co_units), *split(row.former_units)}}
 
 
-async def _record(running: Running, appeal_id: str, hide: bool) -> dict[str, Any]:
+async def _record(running: Running, appeal_id: str, unit_id: str, hide: bool) -> dict[str, Any]:
     row = await case_row(running, appeal_id)
-    shown = {"appeal_id": appeal_id, "version": row["version"]}
+    shown: dict[str, Any] = {"appeal_id": appeal_id, "version": row["version"]}
+    if unit_id not in owned(row).units:
+        return shown | {"gone": True}
     shown["digest"] = await digest_of(running, appeal_id, row["version"])
     return shown | {"record": await file_of(running, row, hide)}
 

@@ -48,6 +48,8 @@ def _keep(row: Row, name: str, event: Envelope) -> None:
 
 def _opened(row: Row, event: Envelope) -> None:
     data = event.data
+    if row["lead_unit"] not in {None, data["lead_unit"]}:
+        row["former_units"] = joined(dict.fromkeys([*split(row["former_units"]), row["lead_unit"]]))
     row.update({name: data.get(name) for name in ("ticket_no", "lead_unit", "lead_unit_name", "cc_district", "round")})
     row.update({name: data.get(name) for name in ("tier", "category", "identity_hidden")})
     row.update(
@@ -62,6 +64,7 @@ def _opened(row: Row, event: Envelope) -> None:
     _due(row, event)
 
 
+_NOBODY_WAITS = {"awaiting_reply": None, "reply_due_at": None}
 _NOBODY_ASKS = {"assigned_to": None, "assigned_until": None, "tries": 0, "call_not_before": None}
 
 
@@ -108,28 +111,28 @@ def _attempted(row: Row, event: Envelope) -> None:
 
 
 def _recorded(row: Row, event: Envelope) -> None:
-    row.update(state=event.data["next_state"], officer=event.data.get("officer"), **_NOBODY_ASKS)
-    row.update(closed_at=event.time if event.data["next_state"] == "CLOSED" else None)
+    row.update(state=event.data["next_state"], **_NOBODY_ASKS)
+    if event.data["next_state"] == CaseState.CLOSED:
+        row.update(closed_at=event.time, **_NOBODY_WAITS)
 
 
 def _invalid(row: Row, event: Envelope) -> None:
-    row.update(state=CaseState.CLOSED.value, closed_at=event.time, **_NOBODY_ASKS)
+    row.update(state=CaseState.CLOSED.value, closed_at=event.time, **_NOBODY_ASKS, **_NOBODY_WAITS)
 
 
-def _drawn(row: Row, event: Envelope) -> None:
-    row.update(recheck_due_at=datetime.fromisoformat(event.data["due_at"]))
+def _pending(kind: str, when: str | None) -> Callable[[Row, Envelope], None]:
+    """What is to be looked at again, by round: it begins with an event that says until when, and ends with another."""
 
+    def change(row: Row, event: Envelope) -> None:
+        open_ = orjson.loads(row[f"{kind}s"] or "{}")
+        open_.pop(str(event.data["round"]), None)
+        if when is not None:
+            open_[str(event.data["round"])] = [event.data[when], event.data.get("officer")]
+        first = min(open_.values(), default=[None, None])
+        row.update({f"{kind}s": orjson.dumps(open_).decode(), f"{kind}_officer": first[1]})
+        row[f"{kind}_due_at"] = datetime.fromisoformat(first[0]) if first[0] else None
 
-def _rechecked(row: Row, _: Envelope) -> None:
-    row.update(recheck_due_at=None)
-
-
-def _contested(row: Row, event: Envelope) -> None:
-    row.update(review_due_at=datetime.fromisoformat(event.data["review_due_at"]))
-
-
-def _reviewed(row: Row, _: Envelope) -> None:
-    row.update(review_due_at=None)
+    return change
 
 
 def _reopened(row: Row, _: Envelope) -> None:
@@ -137,7 +140,7 @@ def _reopened(row: Row, _: Envelope) -> None:
 
 
 def _ended(row: Row, event: Envelope) -> None:
-    row.update(state=event.data["outcome"], reply_due_at=None, awaiting_reply=None)
+    row.update(state=event.data["outcome"], **_NOBODY_WAITS)
 
 
 def _awaited(row: Row, event: Envelope) -> None:
@@ -147,11 +150,11 @@ def _awaited(row: Row, event: Envelope) -> None:
 
 
 def _posted(row: Row, event: Envelope) -> None:
-    row.update(posted=event.data["number"], awaiting_reply=None, reply_due_at=None)
+    row.update(posted=event.data["number"], **_NOBODY_WAITS)
 
 
 def _read(row: Row, event: Envelope) -> None:
-    row[f"read_by_{event.data['by'].lower()}"] = event.data["count"]
+    row[f"read_by_{event.data['reader'].lower()}"] = event.data["count"]
 
 
 _FOLDS: dict[str, Callable[[Row, Envelope], None]] = {
@@ -169,10 +172,10 @@ _FOLDS: dict[str, Callable[[Row, Envelope], None]] = {
     "callback-attempted": _attempted,
     "callback-recorded": _recorded,
     "callback-invalidated": _invalid,
-    "recheck-ordered": _drawn,
-    "callback-rechecked": _rechecked,
-    "callback-contested": _contested,
-    "callback-reviewed": _reviewed,
+    "recheck-ordered": _pending("recheck", "due_at"),
+    "callback-rechecked": _pending("recheck", None),
+    "callback-contested": _pending("review", "review_due_at"),
+    "callback-reviewed": _pending("review", None),
     "extension-granted": _due,
     "due-time-corrected": _due,
     "ledger-closed": _due,

@@ -100,7 +100,7 @@ class NoteReplyOverdue(Command):
 class MarkRead(Command):
     """One side has read so many of the other's messages."""
 
-    by: Literal["UNIT", "APPELLANT"]
+    reader: Literal["UNIT", "APPELLANT"]
     count: int
 
 
@@ -203,7 +203,7 @@ def _give_feedback(command: GiveFeedback, case: Case, opened: CaseOpened) -> Seq
 
 
 def _must_have_been_reached(case: Case, opened: CaseOpened) -> None:
-    if opened.reachable and not case.reaching.settled:
+    if opened.reachable is True and not case.reaching.settled:
         raise Refused(
             "APPELLANT_NOT_REACHED", "before the result the appellant is reached, or tried as often as the policy says"
         )
@@ -229,7 +229,10 @@ def _reply(command: Reply, case: Case, opened: CaseOpened) -> Sequence[Payload]:
     if case.thread.replies >= command.policy.thread.most_replies:
         raise Refused("WRITTEN_ENOUGH", f"{command.policy.thread.most_replies} replies at most")
     replied = AppellantReplied(text=command.text, via=command.via, to=command.to, round=case.round)
-    return [replied, _awaited(command, case), *_reached_by_relay(command.at, case, opened, command.policy)]
+    unread = case.thread.posted > case.thread.read.get("APPELLANT", 0)
+    read = [MessagesRead(reader="APPELLANT", count=case.thread.posted)] if unread else []
+    awaited, reached = _awaited(command, case), _reached_by_relay(command.at, case, opened, command.policy)
+    return [replied, *read, awaited, *reached]
 
 
 def noted(command: NoteWritten, case: Case) -> Sequence[Payload]:
@@ -242,7 +245,8 @@ def noted(command: NoteWritten, case: Case) -> Sequence[Payload]:
 
 
 def _awaited(command: Reply | NoteWritten, case: Case) -> ReplyAwaited:
-    begins = case.thread.awaited is None and case.state is not None
+    waits = case.thread.awaited is not None and case.thread.awaited.due_at is not None
+    begins = not waits and case.state is not None  # also again, when the unit has let one time go by
     due_at = command.at + command.policy.thread.answer_within if begins else None
     return ReplyAwaited(written=case.thread.written + 1, due_at=due_at, round=case.round, policy=command.policy.version)
 
@@ -256,8 +260,8 @@ def _reached_by_relay(at: datetime, case: Case, opened: CaseOpened, policy: Hand
 
 
 def _read(command: MarkRead, case: Case) -> Sequence[Payload]:
-    there = case.thread.written if command.by == "UNIT" else case.thread.posted
+    there = case.thread.written if command.reader == "UNIT" else case.thread.posted
     if command.count > there:
         raise Refused("NO_SUCH_MESSAGE", "there are not so many messages to read")
-    known = case.thread.read.get(command.by, 0)
-    return [MessagesRead(by=command.by, count=command.count)] if command.count > known else []
+    known = case.thread.read.get(command.reader, 0)
+    return [MessagesRead(reader=command.reader, count=command.count)] if command.count > known else []

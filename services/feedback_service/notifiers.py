@@ -40,9 +40,12 @@ from shared.engine.execute import Decision, Intention
 from shared.engine.gateways import Gateway, GatewayAway, GatewayRefused, GatewayUncertain, Message, gateways
 from shared.engine.runtime import Running
 from shared.engine.telemetry import NOTIFIED
+from shared.eventlog.log import partition_of
 
 LOOK_SECONDS = 1.0
-TOGETHER = 100
+LOOKED_AT = frozenset({"cases", "notices", "preferences", "recipients", "restricted"})
+"""Views that decide whether and how somebody is told."""
+TOGETHER = 500
 TRY_LOCK = "SELECT pg_try_advisory_lock(hashtext('notifying'))"
 UNLOCK = "SELECT pg_advisory_unlock(hashtext('notifying'))"
 AGAIN = (*TRANSIENT, PoolTimeout, DBAPIError)
@@ -87,16 +90,23 @@ class Teller:
                 await self.running.bell.wait(LOOK_SECONDS, rung)
 
     async def _batch(self) -> bool:
-        """Some that are due; of one person one, so that what the person has been told is known. False: none was."""
-        due = await self._rows(
-            (NOTICE_ROWS.c.standing == Standing.WAITING.value) & (NOTICE_ROWS.c.due_at <= self.running.clock.now())
-        )
+        """Some that are due; of one person one, so that what the person has been told is known. False: none was.
+
+        What is decided here is final, so everything that was said up to now is heard first, by whomever.
+        """
+        waits = NOTICE_ROWS.c.standing == Standing.WAITING.value
+        due = await self._rows(waits & (NOTICE_ROWS.c.due_at <= self.running.clock.now()))
+        partitions = {partition_of(row["appeal_id"], self.running.log.partitions) for row in due}
+        heard = {one for one in sorted(partitions) if await self.running.heard(one, LOOKED_AT)}
+        due = [row for row in due if partition_of(row["appeal_id"], self.running.log.partitions) in heard]
         if not due:
             return False
         known = await known_about(self.running, [row["appeal_id"] for row in due])
         first = {known.person(row) or row["notice_id"]: row for row in reversed(due)}
-        await asyncio.gather(*(self._deal(row, known) for row in first.values()))
-        await self.running.views_settled()
+        done = await asyncio.gather(*(self._deal(row, known) for row in first.values()), return_exceptions=True)
+        for error in done:
+            if isinstance(error, BaseException):
+                raise error
         return True
 
     async def _rows(self, condition: Any) -> Sequence[RowMapping]:
@@ -106,6 +116,16 @@ class Teller:
             return (await connection.execute(query)).mappings().all()
 
     async def _deal(self, row: RowMapping, known: Known) -> None:
+        """One of them. Whatever is wrong with it, the others go on."""
+        try:
+            await self._decide(row, known)
+        except AGAIN:
+            raise
+        except Exception as error:
+            log.error("cannot be told", notice=row["notice_id"], reason=type(error).__name__)
+            await self._failed(row, NoticeChannel.SMS, type(error).__name__, final=True)
+
+    async def _decide(self, row: RowMapping, known: Known) -> None:
         template = notifications().named(row["template"])
         if template is None:
             await self._note(row, Suppress(**self._now(row), reason="STALE"))

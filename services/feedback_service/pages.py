@@ -46,7 +46,7 @@ def language_of(request: Request) -> Language:
     return Language.EN if liked[Language.EN] > liked[Language.ZH] else Language.ZH
 
 
-def shown(name: str, request: Request, seen: Mapping[str, Any]) -> Response:
+def shown(name: str, request: Request, seen: Mapping[str, Any], status: int = 200) -> Response:
     """One page. `?said=` is how sending its form went."""
     language = language_of(request)
     said = request.query_params.get("said", "")
@@ -56,7 +56,7 @@ def shown(name: str, request: Request, seen: Mapping[str, Any]) -> Response:
         .render(t=_words()[language], lang=str(language), style=STYLE, seen=seen, said=said)
     )
     headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store", "Vary": "Accept, Accept-Language"}
-    return HTMLResponse(html, headers=headers)
+    return HTMLResponse(html, status, headers)
 
 
 @cache

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
@@ -19,15 +21,6 @@ from shared.contracts.envelope import BEIJING
 DATA = Path(__file__).parent / "data"
 T = TypeVar("T")
 Words = Mapping[Language, str]
-
-
-@dataclass(frozen=True)
-class SurveyAnswer:
-    """What a digit sent back means."""
-
-    contacted: bool
-    resolved: bool
-    satisfaction: Satisfaction
 
 
 @dataclass(frozen=True)
@@ -52,7 +45,14 @@ class CallbackPolicy:
     contest_within: timedelta
     review_within: timedelta
     reasons: Mapping[Question, Mapping[str, Words]]
-    answers: Mapping[str, SurveyAnswer]
+    digits: Mapping[Question, Mapping[str, bool | Satisfaction]]
+
+    def said_by(self, text: str) -> dict[Question, bool | Satisfaction | None] | None:
+        """What digits sent back to a message say, one a question; None for words."""
+        digits = re.sub(r"\W", "", unicodedata.normalize("NFKC", text))
+        if len(digits) != len(Question) or not digits.isascii() or not digits.isdigit():
+            return None
+        return {question: self.digits[question].get(digit) for question, digit in zip(Question, digits, strict=True)}
 
 
 @dataclass(frozen=True)

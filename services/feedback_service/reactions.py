@@ -46,7 +46,9 @@ from shared.contracts.routing import HandlingLimitExpired, OrderDispatched, Orde
 from shared.engine.deadlines import Deadline, Deadlines, Due, Met
 from shared.engine.decider import Command
 from shared.engine.execute import Intention
+from shared.engine.objects import Objects
 from shared.engine.reacting import Heard, React, Reactions
+from shared.eventlog.postgres import Connection
 
 FEEDBACK = Actor("FEEDBACK")
 APPELLANT = Actor("APPELLANT")
@@ -141,7 +143,12 @@ def _one_after_the_other(reacts: Sequence[React]) -> React:
     return lambda heard, world: list(chain.from_iterable(react(heard, world) for react in reacts))
 
 
-REACTIONS = Reactions(_table())
+async def _the_time(_: Connection, now: datetime, __: Objects) -> datetime:
+    """All that a reaction here may know beside its event."""
+    return now
+
+
+REACTIONS = Reactions(_table(), world=_the_time)
 
 
 def _given(event: FeedbackGiven, at: datetime) -> Sequence[Deadline | Met]:

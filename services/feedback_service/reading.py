@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -13,14 +15,18 @@ from services.feedback_service.state import Case
 from services.feedback_service.views import CASES, RECIPIENTS, REGISTERED, RESTRICTED
 from shared.contracts.codes import Recipient
 from shared.contracts.envelope import rfc3339
+from shared.contracts.outward import shown
 from shared.engine.decider import NotYours
 from shared.engine.joined import has, split
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
+from shared.language.likeness import likeness
+from shared.language.script import bigrams, plain
 from shared.web.asking import Asking
 from shared.web.identity import Ownership, Principal, Reach, Scope
 from shared.web.masking import masked
 
+SENTENCE, MOST_SENTENCES = re.compile(r"[^。！？；，,;!?\n]*[。！？；，,;!?\n]|[^。！？；，,;!?\n]+"), 300
 WRITTEN_BY = {"appellant-wrote": "APPELLANT", "appellant-replied": "APPELLANT", "message-posted": "UNIT"}
 PARTS = {
     "contacts": ("appellant-contacted", "appellant-unreachable"),
@@ -34,12 +40,18 @@ PARTS = {
 }
 _PLAIN = (
     *("appeal_id", "ticket_no", "state", "lead_unit", "cc_district", "round", "tier", "category"),
-    *("response_seconds", "assigned_to", "version"),
+    *("response_seconds", "version"),
 )
+_FOR_OFFICERS = ("assigned_to", "assigned_until", "recheck_due_at")
+"""Who is to ask whom and when is not for the unit that is asked about."""
 _TIMES = (
-    *("dispatched_at", "due_at", "callback_due_at", "call_not_before", "assigned_until", "reply_due_at"),
-    *("recheck_due_at", "review_due_at", "closed_at", "updated_at"),
+    *("dispatched_at", "due_at", "callback_due_at", "call_not_before", "reply_due_at"),
+    *("review_due_at", "closed_at", "updated_at"),
 )
+
+
+LISTED = [column for column in CASES.c if column is not CASES.c.entries]
+"""A case without all that was said in it."""
 
 
 def owned(row: RowMapping) -> Ownership:
@@ -57,7 +69,7 @@ def ownership(case: Case) -> Ownership:
 async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
     """Whose these appeals are."""
     async with running.reads.connect() as connection:
-        rows = (await connection.execute(select(CASES).where(CASES.c.appeal_id.in_(subjects)))).mappings()
+        rows = (await connection.execute(select(*LISTED).where(CASES.c.appeal_id.in_(subjects)))).mappings()
         return {row["appeal_id"]: owned(row) for row in rows}
 
 
@@ -92,10 +104,16 @@ async def seen_case(asking: Asking, appeal_id: str) -> RowMapping:
     return row
 
 
-def item(row: RowMapping) -> dict[str, Any]:
+def item(row: RowMapping, hide: bool) -> dict[str, Any]:
     """A case as lists show it."""
-    shown = {name: row[name] for name in _PLAIN} | {name: row[name] and rfc3339(row[name]) for name in _TIMES}
-    return shown | {"co_units": split(row["co_units"]), "findings": split(row["findings"]), **thread_of(row)}
+    seen = {name: row[name] for name in _PLAIN} | {name: row[name] and rfc3339(row[name]) for name in _TIMES}
+    if not hide:
+        seen |= {name: _written(row[name]) for name in _FOR_OFFICERS}
+    return seen | {"co_units": split(row["co_units"]), "findings": split(row["findings"]), **thread_of(row)}
+
+
+def _written(value: Any) -> Any:
+    return rfc3339(value) if isinstance(value, datetime) else value
 
 
 def thread_of(row: RowMapping) -> dict[str, Any]:
@@ -143,7 +161,7 @@ async def opened_appellants(running: Running, recipients: Sequence[RowMapping]) 
 async def file_of(running: Running, row: RowMapping, hide: bool) -> dict[str, Any]:
     """The whole file of a case."""
     told = await told_of(running, row, hide)
-    file = item(row) | {part: [one for name, one in told if name in names] for part, names in PARTS.items()}
+    file = item(row, hide) | {part: [one for name, one in told if name in names] for part, names in PARTS.items()}
     rounds = sorted({entry["round"] for _, entry in told if "round" in entry} | ({row["round"]} - {None}))
     results = [side_by_side(number, file["feedback"]) for number in rounds]
     return file | {"messages": messages_of(told), "rounds": rounds, "results": [one for one in results if one]}
@@ -168,22 +186,30 @@ async def _restricted(running: Running, appeal_id: str) -> bool:
 def _told(opener: Opens, entry: Mapping[str, Any]) -> dict[str, Any]:
     opened = unseal_data(opener, entry["type"], entry["data"], f"{entry['stream']}/{entry['id']}")
     actor = {name: entry["actor"].get(name) for name in ("role", "unit_id")}
-    return {"event": entry["name"], "time": entry["time"], "actor": actor, **opened}
+    return {"event": entry["name"], "time": entry["time"], "actor": actor, **shown(opened)}
 
 
 def side_by_side(round_: int, given: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """What a unit told the appellant and what it told the hotline in one round, and where the two differ.
 
-    `parts` are the pieces of both texts in order: `both`, or only in one of them. None before there is a result.
+    `parts` are the sentences of both texts in order: `both`, or only in one of them; None where there are very many.
+    None before there is a result.
     """
     last = {one["recipient"]: one for one in given if one["round"] == round_ and one["kind"] == "RESULT"}
     if not last:
         return None
     texts = [str(last[who]["text"]) if who in last else "" for who in (Recipient.APPELLANT, Recipient.HOTLINE)]
-    matcher = SequenceMatcher(None, texts[0], texts[1], autojunk=False)
-    pieces = [
-        {"both": texts[0][a:b]} if tag == "equal" else {"to_appellant": texts[0][a:b], "to_hotline": texts[1][c:d]}
-        for tag, a, b, c, d in matcher.get_opcodes()
-    ]
-    shown = {f"to_{who.lower()}": last.get(who) for who in (Recipient.APPELLANT, Recipient.HOTLINE)}
-    return {"round": round_, **shown, "similarity": f"{matcher.ratio():.2f}", "parts": pieces}
+    similarity = likeness(*(bigrams(plain(text)) for text in texts))
+    answers = {f"to_{who.lower()}": last.get(who) for who in (Recipient.APPELLANT, Recipient.HOTLINE)}
+    return {"round": round_, **answers, "similarity": f"{similarity:.2f}", "parts": _parts(*texts)}
+
+
+def _parts(one: str, other: str) -> list[dict[str, str]] | None:
+    mine, theirs = SENTENCE.findall(one), SENTENCE.findall(other)
+    if max(len(mine), len(theirs)) > MOST_SENTENCES:
+        return None
+    pieces = []
+    for tag, a, b, c, d in SequenceMatcher(None, mine, theirs, autojunk=False).get_opcodes():
+        left, right = "".join(mine[a:b]), "".join(theirs[c:d])
+        pieces.append({"both": left} if tag == "equal" else {"to_appellant": left, "to_hotline": right})
+    return pieces

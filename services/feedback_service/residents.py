@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from services.feedback_service.afterwards import EVALUATED_IN, Evaluate, Reopen
 from services.feedback_service.case import CASE
 from services.feedback_service.commands import ReopenBody
-from services.feedback_service.handling import WRITTEN_IN, MarkRead, Reply
+from services.feedback_service.handling import WRITTEN_IN, Reply
 from services.feedback_service.links import Link, Purpose, read
 from services.feedback_service.pages import shown, wants_page
 from services.feedback_service.policy import callback_policy, handling_policy
@@ -30,7 +30,7 @@ from shared.web.asking import PublicAsking
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, ShortText, Text
 from shared.web.forms import FormRoute
-from shared.web.identity import Scope
+from shared.web.identity import Reach, Scope
 from shared.web.tracking import APPELLANT, WrongCodes, shows_the_code
 
 router = APIRouter()
@@ -73,8 +73,11 @@ def _link(running: Running, token: str, purpose: Purpose) -> Link:
 @router.get("/v1/survey/{token}", summary="What a resident is asked, by one-time link")
 async def get_survey(token: str, request: Request, asking: PublicAsking) -> Response:
     """A page for a browser, otherwise JSON."""
-    link = _link(asking.running, token, Purpose.SURVEY)
-    case, row = await _case(asking.running, link)
+    try:
+        link = _link(asking.running, token, Purpose.SURVEY)
+        case, row = await _case(asking.running, link)
+    except NotYours:
+        return _nowhere(request)
     seen = _about(row) | {
         "round": link.number,
         "open": _may_answer(case, link, asking.running),
@@ -95,15 +98,22 @@ def _may_answer(case: Case, link: Link, running: Running) -> bool:
 async def get_thread(token: str, request: Request, asking: PublicAsking) -> Response:
     """A page for a browser, otherwise JSON. Once the link has been used it shows nothing more."""
     running = asking.running
-    link = _link(running, token, Purpose.THREAD)
-    case, row = await _case(running, link)
-    used = link.number in case.thread.answered
-    messages = [] if used else messages_of(await told_of(running, row, hide=False))
-    seen = _about(row) | {"messages": messages, "open": not used and case.state in WRITTEN_IN}
-    if not used and case.thread.read.get("APPELLANT", 0) < case.thread.posted:
-        read_ = MarkRead(at=running.clock.now(), actor=APPELLANT, by="APPELLANT", count=case.thread.posted)
-        await running.executor.execute(Intention(CASE, link.appeal_id, read_))
+    try:
+        link = _link(running, token, Purpose.THREAD)
+        case, row = await _case(running, link)
+    except NotYours:
+        return _nowhere(request)
+    open_ = link.number not in case.thread.answered and case.state in WRITTEN_IN
+    messages = messages_of(await told_of(running, row, hide=False)) if open_ else []
+    seen = _about(row) | {"messages": messages, "open": open_}
     return shown("thread", request, seen) if wants_page(request) else JSONResponse(seen, headers=NO_STORE)
+
+
+def _nowhere(request: Request) -> Response:
+    """A link that leads to nothing: a page for a person, a problem for a program. Raises NotYours."""
+    if not wants_page(request):
+        raise NotYours
+    return shown("nowhere", request, {}, status=404)
 
 
 async def _case(running: Running, link: Link) -> tuple[Case, RowMapping]:
@@ -158,6 +168,8 @@ async def prefer(call: Call[PreferenceBody]) -> Plan:
 
 async def prefer_for(call: Call[PreferenceBody]) -> Plan:
     """An agent is told on the phone."""
+    if call.principal.reach(Scope.WITHDRAW) is not Reach.ALL:
+        raise NotYours
     query = select(RECIPIENTS.c.person).where(RECIPIENTS.c.person == call.subject).limit(1)
     async with call.running.reads.connect() as connection:
         if await connection.scalar(query) is None:

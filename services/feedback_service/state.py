@@ -72,6 +72,7 @@ class Reaching:
 class Asking:
     """The callback of this round."""
 
+    since: datetime | None = None
     due_at: datetime | None = None
     failed: int = 0
     tried_at: datetime | None = None
@@ -102,6 +103,7 @@ class Case:
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
     evaluations: int = 0
     evaluated: int = 0
+    said: CitizenEvaluated | None = None
 
     @property
     def round(self) -> int:
@@ -181,14 +183,14 @@ def _wrote(thread: Thread, event: Payload) -> Thread:
         case ReplyOverdue():
             return replace(thread, awaited=thread.awaited and thread.awaited.model_copy(update={"due_at": None}))
         case MessagesRead():
-            return replace(thread, read={**thread.read, event.by: event.count})
+            return replace(thread, read={**thread.read, event.reader: event.count})
     return thread
 
 
 def _asked(case: Case, event: Payload) -> Case:
     match event:
         case CallbackScheduled():
-            return replace(case, state=CaseState.CALLBACK_DUE, asking=Asking(due_at=event.due_at))
+            return replace(case, state=CaseState.CALLBACK_DUE, asking=Asking(since=event.at, due_at=event.due_at))
         case CallbackAssigned():
             return replace(case, asking=replace(case.asking, assigned=event))
         case CallbackOverdue():
@@ -204,7 +206,7 @@ def _asked(case: Case, event: Payload) -> Case:
         case CaseReopened():
             return replace(case, state=CaseState.REWORK)
         case CitizenEvaluated():
-            return replace(case, evaluations=event.number, evaluated=case.evaluated + 1)
+            return replace(case, evaluations=event.number, evaluated=case.evaluated + 1, said=event)
     verdict = case.verdicts.get(getattr(event, "round", 0))
     if verdict is None:
         return case

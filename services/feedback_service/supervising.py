@@ -21,17 +21,18 @@ from services.feedback_service.reading import in_reach
 from services.feedback_service.telling import link_of
 from services.feedback_service.templates import VALUES, Template, notifications
 from services.feedback_service.views import CASES, LEAD_ROWS, NOTICE_ROWS
-from shared.contracts.codes import Audience, Language, LeadKind, Via
-from shared.contracts.envelope import rfc3339
+from shared.contracts.codes import Audience, Language, LeadKind, Question, Satisfaction, Via
+from shared.contracts.envelope import Actor, rfc3339
 from shared.engine.decider import Command, NotYours
 from shared.engine.execute import Intention
 from shared.engine.joined import split
 from shared.engine.runtime import Running
 from shared.web.asking import Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
-from shared.web.fields import Body, Text, Uuid
+from shared.web.fields import Body, Code, Text, Uuid
 from shared.web.identity import Reach, Scope
 from shared.web.paging import Window, page
+from shared.web.problems import Problem
 from shared.web.tracking import APPELLANT
 
 router = APIRouter()
@@ -54,9 +55,10 @@ class LeadBody(Body):
 
 
 class GatewayReplyBody(Body):
-    """What somebody sent back to a notice."""
+    """What somebody sent back to a notice. `message_id`: the gateway's own; brought again it is the same message."""
 
     notice_id: Uuid
+    message_id: Code
     text: Text
 
 
@@ -155,22 +157,28 @@ async def bring_receipt(call: Call[ReceiptBody]) -> Plan:
 
 
 async def bring_reply(call: Call[GatewayReplyBody]) -> Plan:
-    """What came back: the digit that a survey asked for, or words for the unit."""
+    """What came back: the digits that a survey asked for, or words for the unit."""
     row = await _notice_row(call.running, call.body.notice_id)
-    command = _said(call, row)
-    return Plan(Intention(CASE, row["appeal_id"], command, sealed_for=lambda case: case.subject_key), state_and_version)
+    said = Intention(CASE, row["appeal_id"], _said(call, row), sealed_for=lambda case: case.subject_key)
+    once = (f"gateway:{call.principal.sub}", call.body.message_id, "IDEMPOTENCY_KEY_REUSED")
+    return Plan(said, state_and_version, only_once=once)
 
 
 def _said(call: Call[GatewayReplyBody], row: RowMapping) -> Command:
     link, policy = link_of(row["appeal_id"], row["link"]), callback_policy()
     via = Via(row["channel"]) if row["channel"] in Via.__members__ else Via.SMS
-    answer = policy.answers.get(call.body.text.strip())
-    if link is None or link.purpose is not Purpose.SURVEY or answer is None:
-        return Reply(at=call.now, actor=APPELLANT, text=call.body.text, via=via, to=None, policy=handling_policy())
+    actor, digits = Actor(APPELLANT.role, None, call.principal.sub), policy.said_by(call.body.text)
+    if link is None or link.purpose is not Purpose.SURVEY or digits is None:
+        return Reply(at=call.now, actor=actor, text=call.body.text, via=via, to=None, policy=handling_policy())
     return Evaluate(
-        at=call.now, actor=APPELLANT, round=link.number, contacted=answer.contacted, resolved=answer.resolved,
-        satisfaction=answer.satisfaction, process_satisfaction=None, comment=None, via=via, policy=policy,
+        at=call.now, actor=actor, round=link.number, via=via, policy=policy, process_satisfaction=None, comment=None,
+        contacted=_truth(digits[Question.CONTACTED]), resolved=_truth(digits[Question.RESOLVED]),
+        satisfaction=Satisfaction(str(digits[Question.SATISFACTION] or Satisfaction.NOT_STATED)),
     )  # fmt: skip
+
+
+def _truth(said: bool | Satisfaction | None) -> bool | None:
+    return None if said is None else said is True
 
 
 async def _notice_row(running: Running, notice_id: str) -> RowMapping:
@@ -178,8 +186,10 @@ async def _notice_row(running: Running, notice_id: str) -> RowMapping:
     query = select(NOTICE_ROWS).where(NOTICE_ROWS.c.notice_id == notice_id)
     async with running.reads.connect() as connection:
         row = (await connection.execute(query)).mappings().first()
-    if row is None or row["audience"] != Audience.APPELLANT or row["sent_at"] is None:
+    if row is None or row["audience"] != Audience.APPELLANT:
         raise NotYours
+    if row["sent_at"] is None:
+        raise Problem("TOO_EARLY", "this notice is not on record as sent yet; try again in a moment")
     return row
 
 

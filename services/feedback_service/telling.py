@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from services.feedback_service.links import Link, Purpose
@@ -17,8 +18,10 @@ TELLER = Actor("NOTIFIER")
 _NUMBERED_BY = {Purpose.SURVEY: "round", Purpose.THREAD: "number"}
 
 
-def tell(heard: Heard, _: Any) -> Sequence[Intention[Any]]:
-    """Plan whatever the table says about this event."""
+def tell(heard: Heard, now: datetime) -> Sequence[Intention[Any]]:
+    """Plan whatever the table says about this event; what would be stale is no news."""
+    if heard.envelope.time < now - notifications().policy.stale_after:
+        return []
     return [_planned(heard.envelope, one) for one in notifications().about(heard.envelope)]
 
 

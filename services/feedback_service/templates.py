@@ -121,6 +121,8 @@ def notifications_of(table: Mapping[str, Any]) -> Notifications:
 
 
 def _check(template: Template) -> None:
+    if template.audience is Audience.APPELLANT and bool(template.basis) == template.optional:
+        raise TemplatesWrong(f"{template.id}: it is either demanded (`basis`) or `optional`")
     for words in (template.zh, template.en):
         used = _used(template.id, words)
         if unknown := used - VALUES:

@@ -23,6 +23,7 @@ from shared.language.likeness import bands, tokens
 _metadata = MetaData()
 _INTAKE, _FEEDBACK = "cn.gov.appeals.intake.", "cn.gov.appeals.feedback."
 REGISTERED, ATTACHED = f"{_INTAKE}appeal-registered.v1", f"{_INTAKE}attachment-added.v1"
+SCANNED = f"{_INTAKE}attachment-scanned.v1"
 RESTRICTING, RESTORING = f"{_INTAKE}appellant-restricted.v1", f"{_INTAKE}appellant-restored.v1"
 ERASING, GIVEN = f"{_INTAKE}appellant-erased.v1", f"{_FEEDBACK}feedback-given.v1"
 RESTRICTED = Table("restricted", _metadata, Column("appeal_id", Text, primary_key=True), Column("measure", Text))
@@ -31,7 +32,8 @@ CASES = Table(
     _metadata,
     Column("appeal_id", Text, primary_key=True),
     *(Column(name, Text) for name in ("ticket_no", "state", "lead_unit", "lead_unit_name", "co_units", "cc_district")),
-    *(Column(name, Text) for name in ("tier", "category", "findings", "assigned_to", "officer", "entries")),
+    *(Column(name, Text) for name in ("tier", "category", "findings", "assigned_to", "entries", "former_units")),
+    *(Column(name, Text) for name in ("rechecks", "recheck_officer", "reviews", "review_officer")),
     *(Column(name, Integer) for name in ("round", "version", "response_seconds", "tries", "written", "posted")),
     *(Column(name, Integer) for name in ("read_by_unit", "read_by_appellant")),
     *(Column(name, Boolean) for name in ("identity_hidden", "awaiting_reply")),
@@ -52,6 +54,8 @@ EVIDENCE = Table(
     Column("appeal_id", Text, primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("kind", Text),
+    Column("by", Text),
+    Column("scan", Text),
     Column("file", BigInteger),
 )
 WORDINGS = Table(
@@ -101,7 +105,7 @@ ANSWERED = Table(
 class Cases(KeyedView):
     """One row a case, with everything said in it."""
 
-    VERSION = 3
+    VERSION = 4
     table = CASES
     sources = ("feedback", "intake", "routing")
     indexes = (
@@ -168,7 +172,8 @@ class Files(View):
         sent = unseal_data(keyring, event.type, event.data, f"{event.stream}/{event.id}")["sent_sha256"]
         digest = hmac.digest(self._key, sent.encode(), "sha256")[:8]
         file = None if sent == ERASED else int.from_bytes(digest, "little", signed=True)
-        return event.subject, event.data["number"], event.data["kind"], file
+        data = event.data
+        return event.subject, data["number"], data["kind"], event.actor.role, data["scan"], file
 
 
 class Wordings(View):

@@ -51,6 +51,7 @@ def findings_of(
         )
     if kind is FeedbackKind.PROGRESS:
         return []
+    _each_shows_one_thing(evidence)
     missing = _missing({one.role for one in evidence}, category, policy.evidence)
     noticed = {
         Finding.SHORT: length < answers.short_below,
@@ -59,6 +60,12 @@ def findings_of(
         Finding.EVIDENCE_REUSED: reused,
     }
     return [finding for finding, there in noticed.items() if there]
+
+
+def _each_shows_one_thing(evidence: Sequence[Evidence]) -> None:
+    pictures = [one.number for one in evidence if one.role is not EvidenceRole.DOCUMENT]
+    if len(pictures) != len(set(pictures)):
+        raise Refused("EVIDENCE_UNKNOWN", "one picture cannot show before and after")
 
 
 def _missing(shown: Collection[EvidenceRole], category: str | None, rules: Sequence[EvidenceRule]) -> bool:

@@ -22,6 +22,7 @@ from shared.engine.runtime import Running
 from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
 from shared.web.identity import Ownership, Principal, Reach, Scope
 from shared.web.masking import masked
+from shared.web.visibility import internal
 
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
 ADDED, SCANNED = ATTACHMENT_EVENTS = (
@@ -91,6 +92,8 @@ async def whole_case(running: Running, row: RowMapping, principal: Principal) ->
     """The case with its texts and its story, as this caller may see it."""
     opened = await opened_story(running, row)
     outside = principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
+    if outside:
+        opened = [event for event in opened if not internal(event["type"])]
     if outside and row["identity_hidden"]:
         opened = _without_traces(opened)
     facts = _registration(opened)

@@ -48,12 +48,13 @@ class LocationBody(Body):
 
 
 class AppellantBody(Body):
-    """Who appeals."""
+    """Who appeals. `wechat`: the openid under which a WeChat gateway knows them."""
 
     type: AppellantType = AppellantType.PERSON
     name: Label | None = None
     phone: Phone | None = None
     email: Email | None = None
+    wechat: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{6,64}$")] | None = None
     confidential: bool = False
     anonymous: bool = False
 
@@ -149,6 +150,7 @@ def facts_of(
             name=who.name,
             phone=who.phone,
             email=who.email,
+            wechat=who.wechat,
         ),
         tracking_hash=hash_of(tracking_code),
         client=client,

@@ -97,7 +97,7 @@ def on_registered(heard: Heard, desk: Desk) -> Sequence[Intention[Any]]:
         hold_until=desk.limits.hold_until(matter.urgency, at) if goes_by_itself else None,
         urgency=matter.urgency,
         category=facts.category_path[0] if facts.category_path else None,
-        reachable=bool(facts.appellant.phone or facts.appellant.email),
+        reachable=bool(facts.appellant.phone or facts.appellant.email or facts.appellant.wechat),
         catalogue_version=desk.catalogue_version,
         model_version=learned.version,
         limits_version=desk.limits.version,

@@ -39,7 +39,7 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (intake.AppealTagged, _read_by("intake")),
     (intake.AppealLinked, _read_by("intake")),
     (intake.AttachmentAdded, _read_by("intake", "feedback")),
-    (intake.AttachmentScanned, _read_by("intake")),
+    (intake.AttachmentScanned, _read_by("intake", "feedback")),
     (intake.AppellantWrote, _read_by("intake", "feedback")),
     (intake.AppealEvaluated, _read_by("intake", "feedback")),
     (intake.ParticipantInvited, _read_by("intake")),

@@ -51,6 +51,8 @@ class Payload(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     VERSION: ClassVar[int] = 1
     OF: ClassVar[ServiceName]
+    INTERNAL: ClassVar[bool] = False
+    """Not for units and partners, also where it is about an appeal of theirs."""
 
     @classmethod
     def event_type(cls) -> str:

@@ -64,7 +64,7 @@ class CaseOpened(_Feedback):
     tier: Urgency | None = None
     category: str | None = None
     identity_hidden: bool = False
-    reachable: bool = True
+    reachable: bool | None = None
 
 
 class CaseSigned(_Feedback):
@@ -157,7 +157,7 @@ class ReplyOverdue(_Feedback):
 class MessagesRead(_Feedback):
     """One side has read this many of the messages of the other."""
 
-    by: Literal["UNIT", "APPELLANT"]
+    reader: Literal["UNIT", "APPELLANT"]
     count: int
 
 
@@ -165,6 +165,7 @@ class CallbackScheduled(_Feedback):
     """The hotline will ask the resident. Art 23: at the limit; earlier when both results are in."""
 
     reason: Literal["LIMIT_EXPIRED", "RESULTS_COMPLETE"]
+    at: Instant | None = None
     due_at: Instant
     round: int
     policy: str
@@ -173,6 +174,7 @@ class CallbackScheduled(_Feedback):
 class CallbackAssigned(_Feedback):
     """An officer has taken the callback from the queue and keeps it for a while."""
 
+    INTERNAL: ClassVar[bool] = True
     officer: str
     until: Instant
     round: int
@@ -234,6 +236,7 @@ class CallbackInvalidated(_Feedback):
 class RecheckOrdered(_Feedback):
     """抽查: this callback was drawn; another officer asks the resident again."""
 
+    INTERNAL: ClassVar[bool] = True
     round: int
     officer: str
     due_at: Instant
@@ -243,6 +246,7 @@ class RecheckOrdered(_Feedback):
 class CallbackRechecked(_Feedback):
     """What the resident said the second time, and whether it is the same."""
 
+    INTERNAL: ClassVar[bool] = True
     round: int
     lead_unit: str
     agrees: bool

@@ -47,6 +47,7 @@ class Appellant(BaseModel):
     name: Personal | None = None
     phone: Personal | None = None
     email: Personal | None = None
+    wechat: Personal | None = None
 
 
 class Alert(BaseModel):

@@ -13,6 +13,7 @@ NoticeId = str
 
 class _Feedback(Payload):
     OF: ClassVar[ServiceName] = "feedback"
+    INTERNAL: ClassVar[bool] = True
 
 
 class NotificationPlanned(_Feedback):

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-WITHHELD = frozenset({"appellant", "subject_key", "client", "tracking_hash", "officer", "previous_officer", "by"})
+WITHHELD = frozenset(
+    {"appellant", "subject_key", "client", "tracking_hash", "officer", "previous_officer", "by", "person"}
+)
 
 
 def shown(data: Mapping[str, Any]) -> dict[str, Any]:

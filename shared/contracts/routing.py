@@ -28,7 +28,7 @@ class OrderProposed(_Routing):
     dispatch_due_at: Instant | None = None
     urgency: Urgency | None = None
     category: str | None = None
-    reachable: bool = True
+    reachable: bool | None = None
     catalogue_version: str | None = None
     model_version: str | None = None
     limits_version: str
@@ -63,7 +63,7 @@ class OrderDispatched(_Routing):
     rule_id: str | None = None
     model_version: str | None = None
     category: str | None = None
-    reachable: bool = True
+    reachable: bool | None = None
 
 
 class DispatchOverdue(_Routing):

@@ -26,7 +26,7 @@ from shared.engine.clock import Clock
 from shared.engine.settings import Settings
 from shared.engine.webhooks import signatures
 
-ONE_ADDRESS = re.compile(r"[^\s@<>,;:\"()\\]+@[A-Za-z0-9.-]+", re.ASCII)
+ONE_ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9][A-Za-z0-9.-]{0,250}")
 FINAL = frozenset({400, 410, 413, 422})
 """Answers that are about this message. All others may be about us or the gateway, and are worth another try."""
 

@@ -145,10 +145,13 @@ class Running:
 
         A refusal is final only then: a command may overtake the event that makes it legal.
         """
-        partition = partition_of(subject, self.log.partitions)
-        consulted = [p for p in self.projections if p.view.name in self.service.decides_on]
-        sources = {*self.service.reactions.sources, *(source for p in consulted for source in p.view.sources)}
         await asyncio.sleep(self.bus.settle_seconds)
+        return await self.heard(partition_of(subject, self.log.partitions), self.service.decides_on)
+
+    async def heard(self, partition: int, views: Collection[str]) -> bool:
+        """The same for our reactions and these views, about a whole partition."""
+        consulted = [p for p in self.projections if p.view.name in views]
+        sources = {*self.service.reactions.sources, *(source for p in consulted for source in p.view.sources)}
         for source in sorted(sources):
             try:
                 async with asyncio.timeout(self.settings.read_wait_seconds):

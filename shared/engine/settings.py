@@ -92,6 +92,8 @@ class Settings(BaseSettings):
             raise ValueError("JIESU_NOTIFY_… needs JIESU_NOTIFY_KEY_FILE: what is sent is signed")
         if self.smtp_url and not self.smtp_from:
             raise ValueError("JIESU_SMTP_URL needs JIESU_SMTP_FROM")
+        if self.smtp_username and self.smtp_url and self.smtp_url.startswith("smtp://"):
+            raise ValueError("JIESU_SMTP_USERNAME needs smtps:// or smtp+starttls://: a password does not go in clear")
         return self
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from shared.contracts.catalogue import CATALOGUE
 from shared.engine.runtime import Running
 from shared.eventlog.log import Recorded
 from shared.messaging.cloudevents import structured
@@ -32,7 +33,15 @@ async def told(running: Running, owners: Owners, principal: Principal, events: S
     owned = await owners(running, sorted(set(subjects)))
     mine = {subject for subject in owned if principal.can_see(Scope.READ, owned[subject])}
     pairs = zip(events, subjects, strict=True)
-    return [structured(event, whole=False) if subject in mine else None for event, subject in pairs]
+    return [
+        structured(event, whole=False) if subject in mine and not internal(event.type) else None
+        for event, subject in pairs
+    ]
+
+
+def internal(event_type: str) -> bool:
+    """Whether an event is for the hotline alone; what we do not know is."""
+    return event_type not in CATALOGUE or CATALOGUE[event_type].payload.INTERNAL
 
 
 def reach_of(principal: Principal) -> dict[str, Any]:

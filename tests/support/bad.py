@@ -27,6 +27,7 @@ AppealBody {"kind": "HELP", "channel": "WEB", "content": "路灯不亮", "title"
   "location": {"address": "某路1号", "longitude": 116.4, "latitude": 39.9, "datum": "WGS84", "site": "某小区",
     "district": "110105", "township": "110105001"}, "relates_to": "01890000-0000-7000-8000-000000000000",
   "appellant": {"type": "PERSON", "name": "王芳", "phone": "13800138001", "email": "w@example.cn",
+    "wechat": "oX7_wx-12345",
     "confidential": false, "anonymous": false}}
 AnswerBody {"text": "已答复", "knowledge_id": "01890000-0000-7000-8000-000000000000"}
 RedirectBody {"route": "STATUTORY_CHANNEL", "reason": "诉讼", "target": "法院"}
@@ -92,7 +93,7 @@ ReplyBody {"text": "周三在家"}
 PreferenceBody {"language": "zh", "off": ["SMS"], "optional": false}
 LeadBody {"key": "TEMPLATE_ANSWER:1", "outcome": "EXPLAINED"}
 ReceiptBody {"notice_id": "01890000-0000-5000-8000-000000000000", "arrived": true}
-GatewayReplyBody {"notice_id": "01890000-0000-5000-8000-000000000000", "text": "1"}
+GatewayReplyBody {"notice_id": "01890000-0000-5000-8000-000000000000", "message_id": "sms-1", "text": "111"}
 """
 _PARTS = re.split(r"^(\w+) ", _GOOD, flags=re.MULTILINE)[1:]
 GOOD = {name: json.loads(body) for name, body in zip(_PARTS[::2], _PARTS[1::2], strict=True)}

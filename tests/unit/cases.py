@@ -175,7 +175,7 @@ def written(at: datetime = AT) -> NoteWritten:
 
 
 def read(count: int = 1, by: Any = "UNIT") -> MarkRead:
-    return MarkRead(at=AT, by=by, count=count)
+    return MarkRead(at=AT, reader=by, count=count)
 
 
 def take(at: datetime = AT, actor: Actor = OFFICER) -> AssignCallback:

@@ -178,14 +178,14 @@ def test_there_is_a_most_to_what_comes_by_links_and_gateways(before: int) -> Non
 def test_reading_goes_forward_and_not_beyond_what_was_written(by: str) -> None:
     there = (*HANDLING, *([awaited(1), awaited(2)] if by == "UNIT" else [posted(1), posted(2)]))
     other = "APPELLANT" if by == "UNIT" else "UNIT"
-    given(CASE, *there).when(read(2, by)).then(MessagesRead(by=by, count=2))
+    given(CASE, *there).when(read(2, by)).then(MessagesRead(reader=by, count=2))
     given(CASE, *there).when(read(3, by)).then_refused("NO_SUCH_MESSAGE")
-    given(CASE, *there, MessagesRead(by=by, count=1)).when(read(2, by)).then(MessagesRead(by=by, count=2))
-    given(CASE, *there, MessagesRead(by=by, count=2)).when(read(2, by)).then()
-    given(CASE, *there, MessagesRead(by=by, count=2)).when(read(1, by)).then()
+    given(CASE, *there, MessagesRead(reader=by, count=1)).when(read(2, by)).then(MessagesRead(reader=by, count=2))
+    given(CASE, *there, MessagesRead(reader=by, count=2)).when(read(2, by)).then()
+    given(CASE, *there, MessagesRead(reader=by, count=2)).when(read(1, by)).then()
     given(CASE, *there).when(read(1, other)).then_refused("NO_SUCH_MESSAGE")
-    given(CASE, *there, MessagesRead(by=other, count=2)).when(read(1, by)).then(MessagesRead(by=by, count=1))
-    both = (MessagesRead(by=by, count=2), MessagesRead(by=other, count=1))
+    given(CASE, *there, MessagesRead(reader=other, count=2)).when(read(1, by)).then(MessagesRead(reader=by, count=1))
+    both = (MessagesRead(reader=by, count=2), MessagesRead(reader=other, count=1))
     given(CASE, *there, *both).when(read(2, by)).then()
 
 
