@@ -108,7 +108,9 @@ async def digest(
 ) -> Response:
     """SHA-256 over the RFC 6962 leaf hashes of the case's events up to a version, in order."""
     row = await seen_case(asking, appeal_id)
-    at = min(version or row["version"], row["version"])
+    at = version or row["version"]
+    if at > row["version"]:
+        raise NotYours
     shown = {"appeal_id": appeal_id, "version": at, "digest": await digest_of(asking.running, appeal_id, at)}
     return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 

@@ -33,7 +33,8 @@ from shared.engine.decider import Command, Refused
 CLOCK_SKEW = timedelta(minutes=5)
 """By how much a unit's clock may be ahead of ours."""
 RELAY = "RELAY"
-NEEDS_A_NUMBER = frozenset({"PHONE", "SMS", "EMAIL", "WECHAT"})
+WITHOUT_A_NUMBER = frozenset({RELAY, "VISIT", "COUNTER"})
+"""Ways to somebody whose number is not known."""
 WRITTEN_IN = (*HANDLED_IN, CaseState.CALLBACK_DUE, CaseState.REWORK)
 
 
@@ -137,7 +138,8 @@ def _contact(command: Contact, case: Case, opened: CaseOpened) -> Sequence[Paylo
 def _tried(
     channel: str, outcome: ContactOutcome, at: datetime, note: str | None, case: Case, policy: HandlingPolicy
 ) -> list[Payload]:
-    first = outcome is ContactOutcome.REACHED and not case.reaching.reached
+    impossible = _cannot_be(channel, outcome, case)
+    first = outcome is ContactOutcome.REACHED and not case.reaching.reached and not impossible
     counts = outcome is not ContactOutcome.REACHED and _far_enough(at, case.reaching.failed_at, policy.contact)
     contacted = AppellantContacted(
         channel=channel,
@@ -147,7 +149,7 @@ def _tried(
         round=case.round,
         **(_response(at, case, policy) if first else {}),
         counts=None if outcome is ContactOutcome.REACHED else counts,
-        impossible=_cannot_be(channel, outcome, case) or None,
+        impossible=impossible or None,
         policy=policy.version,
     )
     tries = case.reaching.failed + counts
@@ -159,7 +161,7 @@ def _tried(
 def _cannot_be(channel: str, outcome: ContactOutcome, case: Case) -> bool:
     """Nobody calls somebody whose number is hidden from them."""
     hidden = case.opened is not None and case.opened.identity_hidden
-    return hidden and outcome is ContactOutcome.REACHED and channel in NEEDS_A_NUMBER
+    return hidden and outcome is ContactOutcome.REACHED and channel not in WITHOUT_A_NUMBER
 
 
 def _far_enough(at: datetime, before: datetime | None, policy: ContactPolicy) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import Field
@@ -54,11 +54,17 @@ class ReplyBody(Body):
     text: Text
 
 
+ByWay = Literal[NoticeChannel.SMS, NoticeChannel.EMAIL, NoticeChannel.WECHAT]
+
+
 class PreferenceBody(Body):
-    """How the appellant wants to be told. `off`: ways not to be used; `optional`: also what the law does not demand."""
+    """How the appellant wants to be told. `optional`: also what the law does not demand.
+
+    `off`: ways not to be used; what the law demands takes one of them all the same where there is no other.
+    """
 
     language: Language = Language.ZH
-    off: Annotated[tuple[NoticeChannel, ...], Field(max_length=4)] = ()
+    off: Annotated[tuple[ByWay, ...], Field(max_length=3)] = ()
     optional: bool = True
 
 

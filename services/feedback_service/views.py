@@ -158,15 +158,21 @@ class Files(View):
         return Files(keyring, index_key)
 
     def wants(self, event: Envelope) -> bool:
-        return event.type == ATTACHED
+        return event.type in {ATTACHED, SCANNED, ERASING}
 
     async def apply(self, connection: Connection, physical: str, events: Sequence[Envelope]) -> None:
-        wanted = [event for event in events if self.wants(event)]
-        if not wanted or self._keyring is None:
-            return
-        await self._keyring.load({ref for event in wanted for ref in sealed_refs(event.type, event.data)})
-        insert = f'INSERT INTO "{physical}" VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING'
-        await connection.executemany(insert, [self._row(event, self._keyring) for event in wanted])
+        added = [event for event in events if event.type == ATTACHED]
+        if added and self._keyring is not None:
+            await self._keyring.load({ref for event in added for ref in sealed_refs(event.type, event.data)})
+            insert = f'INSERT INTO "{physical}" VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING'
+            await connection.executemany(insert, [self._row(event, self._keyring) for event in added])
+        for event in events:
+            if event.type == SCANNED:
+                note = f'UPDATE "{physical}" SET scan = $3 WHERE appeal_id = $1 AND number = $2'
+                await connection.execute(note, event.subject, event.data["number"], event.data["verdict"])
+            if event.type == ERASING:
+                forget = f'UPDATE "{physical}" SET file = NULL WHERE appeal_id = ANY($1)'
+                await connection.execute(forget, event.data["appeals"])
 
     def _row(self, event: Envelope, keyring: Keyring) -> tuple[Any, ...]:
         sent = unseal_data(keyring, event.type, event.data, f"{event.stream}/{event.id}")["sent_sha256"]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from services.intake_service.policy import notice_texts
-from shared.contracts.codes import Recipient, Via
+from shared.contracts.codes import ContactOutcome, Recipient, Via
 from shared.contracts.intake import Triage
 
 
@@ -41,7 +41,8 @@ def state_text(state: str) -> dict[str, str]:
 
 def step_text(event: str, data: Mapping[str, Any]) -> dict[str, str] | None:
     """What happened; None for what is not the resident's business."""
-    name = f"step.{event}"
+    failed = event == "feedback.appellant-contacted" and data["outcome"] != ContactOutcome.REACHED
+    name = f"step.{event}" + (".failed" if failed else "")
     not_theirs = data.get("recipient") == Recipient.HOTLINE or data.get("via") == Via.TRACKING  # told already
     if name not in notice_texts() or not_theirs:
         return None

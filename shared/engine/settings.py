@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 KafkaSecurity = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 KafkaMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"]
 SECRETS_DIR = Path("/run/secrets")
+SHORTEST_KEY = 16
 WEB, MAIL = r"^https?://\S+$", r"^(smtp|smtps|smtp\+starttls)://[^\s/]+:\d+$"
 
 
@@ -90,6 +91,8 @@ class Settings(BaseSettings):
     def _a_sender_and_a_key_where_they_are_needed(self) -> Self:
         if (self.notify_sms or self.notify_wechat or self.notify_work) and not self.notify_key_file:
             raise ValueError("JIESU_NOTIFY_… needs JIESU_NOTIFY_KEY_FILE: what is sent is signed")
+        if self.notify_key_file and len(self.notify_key_file.read_bytes().strip()) < SHORTEST_KEY:
+            raise ValueError(f"JIESU_NOTIFY_KEY_FILE holds fewer than {SHORTEST_KEY} bytes; make one of random bytes")
         if self.smtp_url and not self.smtp_from:
             raise ValueError("JIESU_SMTP_URL needs JIESU_SMTP_FROM")
         if self.smtp_username and self.smtp_url and self.smtp_url.startswith("smtp://"):

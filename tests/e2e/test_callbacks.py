@@ -184,7 +184,7 @@ async def test_an_officer_of_the_district_that_watches_over_it_is_looked_at(own:
     assert (await officer(own, case, "", answers(), unit=case["cc_district"])).status == 200
     await settled(own)
     leads = (await own.get("/feedback/v1/leads?kind=CALLBACK_BY_CONCERNED_UNIT")).body["items"]
-    assert [(one["subject"], one["unit_id"]) for one in leads] == [(case["appeal_id"], case["lead_unit"])]
+    assert [(one["subject"], one["unit_id"]) for one in leads] == [(case["appeal_id"], case["cc_district"])]
 
 
 async def test_many_answers_in_the_last_days_of_a_period_are_looked_at_once(

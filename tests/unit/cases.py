@@ -36,6 +36,7 @@ from shared.contracts.feedback import (
     CitizenEvaluated,
     FeedbackGiven,
     MessagePosted,
+    MessagesRead,
     RecheckOrdered,
     ReplyAwaited,
     ReworkRequested,
@@ -64,7 +65,7 @@ SAID: dict[str, Any] = {"contacted": True, "resolved": True, "satisfaction": SAT
 
 
 def opened(round_: int = 1, **changes: Any) -> CaseOpened:
-    facts: dict[str, Any] = {"dispatched_at": AT, "due_at": AT + 7 * DAY, "tier": Urgency.GENERAL}
+    facts: dict[str, Any] = {"dispatched_at": AT, "due_at": AT + 7 * DAY, "tier": Urgency.GENERAL, "reachable": True}
     return CaseOpened(**{**COPIED, **facts, "subject_key": "p1", "round": round_, "co_units": (HELPER,), **changes})
 
 
@@ -98,12 +99,16 @@ def replied(to: int | None = 1, via: Via = Via.LINK) -> AppellantReplied:
     return AppellantReplied(text="还是没有", via=via, to=to, round=1)
 
 
+def seen(count: int = 1) -> MessagesRead:
+    return MessagesRead(reader="APPELLANT", count=count)
+
+
 def awaited(written: int = 1, due_at: datetime | None = AT + DAY, round_: int = 1) -> ReplyAwaited:
     return ReplyAwaited(written=written, due_at=due_at, round=round_, policy=OWED.version)
 
 
-def scheduled(reason: Any = "LIMIT_EXPIRED", round_: int = 1) -> CallbackScheduled:
-    return CallbackScheduled(reason=reason, due_at=AT + DAY, round=round_, policy=CALLS.version)
+def scheduled(reason: Any = "LIMIT_EXPIRED", round_: int = 1, at: datetime | None = AT) -> CallbackScheduled:
+    return CallbackScheduled(reason=reason, at=at, due_at=AT + DAY, round=round_, policy=CALLS.version)
 
 
 def taken(by: Actor = OFFICER, until: datetime = AT + 30 * MINUTE) -> CallbackAssigned:

@@ -181,7 +181,7 @@ def test_each_round_may_be_evaluated_as_often_and_the_numbers_go_on() -> None:
     most = CALLS.most_evaluations
     again = (*REWORK, *times(most), opened(2), scheduled(round_=2), recorded(round_=2))
     given(CASE, *again).when(evaluate(round=2)).then(evaluated(most + 1, round=2, **AFTERWARDS))
-    enough = tuple(evaluated(most + n, round=2) for n in range(1, most + 1))
+    enough = tuple(evaluated(most + n, round=2, **ON_PAGE) for n in range(1, most + 1))
     given(CASE, *again, *enough[1:]).when(evaluate(round=2)).then(evaluated(2 * most + 1, round=2, **AFTERWARDS))
     given(CASE, *again, *enough).when(evaluate(round=2)).then_refused("EVALUATED_ENOUGH")
     given(CASE, *CLOSED, *times(most), *reopened()).when(evaluate()).then_refused("EVALUATED_ENOUGH")

@@ -5,7 +5,7 @@ Rows 19 to 23 of the state machine (domain specification, section 4; Regulation 
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -151,12 +151,32 @@ def test_an_attempt_that_reached_the_resident_neither_counts_nor_delays_the_next
     assert given(CASE, *reached).state.asking.failed == 1
 
 
-def test_an_attempt_lies_between_the_dispatch_and_now() -> None:
+def test_an_attempt_lies_between_the_scheduling_and_now() -> None:
     given(CASE, *DUE).when(attempt(at=AT + HOUR, tried_at=AT)).then(tried())
     given(CASE, *DUE).when(attempt(at=AT + HOUR)).then(tried(at=AT + HOUR))
     for impossible in (AT - MS, AT + HOUR + MS):
         wrong = attempt(at=AT + HOUR, tried_at=impossible)
         given(CASE, *DUE).when(wrong).then_refused("ATTEMPT_TIME_IMPOSSIBLE")
+
+
+@pytest.mark.parametrize(
+    ("scheduling", "first"),
+    [(scheduled(at=AT + HOUR), AT + HOUR), (scheduled(at=None), AT), (EARLY.model_copy(update={"at": None}), AT)],
+)
+def test_from_before_the_scheduling_was_noted_an_attempt_lies_after_the_dispatch(
+    scheduling: Payload, first: datetime
+) -> None:
+    history = (*DONE, scheduling)
+    given(CASE, *history).when(attempt(at=AT + DAY, tried_at=first)).then(tried(at=first))
+    too_early = attempt(at=AT + DAY, tried_at=first - MS)
+    given(CASE, *history).when(too_early).then_refused("ATTEMPT_TIME_IMPOSSIBLE")
+
+
+def test_an_attempt_that_schedules_the_callback_itself_is_of_this_moment() -> None:
+    early = scheduled("RESULTS_COMPLETE", at=AT + HOUR).model_copy(update={"due_at": AT + HOUR + DAY})
+    given(CASE, *DONE).when(attempt(at=AT + HOUR)).then(early, tried(at=AT + HOUR))
+    before = attempt(at=AT + HOUR, tried_at=AT + HOUR - MS)
+    given(CASE, *DONE).when(before).then_refused("ATTEMPT_TIME_IMPOSSIBLE")
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,18 @@ def test_a_case_ends_with_its_appeal_and_stays_ended(state: str) -> None:
     given(CASE, *HANDLING, ended).when(Open(at=AT, facts=opened(2), policy=OWED)).then()
 
 
+@pytest.mark.parametrize("closed", [CLOSED, INVALID])
+def test_a_withdrawal_that_crosses_the_closing_still_ends_the_case_and_nothing_else_does(
+    closed: tuple[Payload, ...],
+) -> None:
+    spec = given(CASE, *closed).when(END)
+    spec.then(WITHDRAWN)
+    assert spec.state_after().state is CaseState.WITHDRAWN
+    given(CASE, *closed, WITHDRAWN).when(END).then()
+    for name in ("ANSWERED", "REDIRECTED", "MERGED"):
+        given(CASE, *closed).when(EndCase(at=AT, outcome=CaseState(name))).then()
+
+
 def test_an_appeal_that_ended_before_its_dispatch_was_heard_of_leaves_no_open_case() -> None:
     given(CASE).when(END).then(WITHDRAWN)
     given(CASE, WITHDRAWN).when(Open(at=AT, facts=opened(), policy=OWED)).then()
@@ -190,7 +202,7 @@ WRITES = {"written": "ReplyAwaited", "post": "MessagePosted", "reply": "Appellan
 BY_RELAY = {
     "written": "ReplyAwaited AppellantContacted",
     "post": "MessagePosted AppellantContacted",
-    "reply": "AppellantReplied ReplyAwaited AppellantContacted",
+    "reply": "AppellantReplied MessagesRead ReplyAwaited AppellantContacted",
 }
 ALIVE = ENDED | WRITES | {"open": "CaseOpened", "end": "CaseEnded"}
 LIMITED = ALIVE | {"at limit": "CallbackScheduled"}
@@ -216,7 +228,7 @@ EARLY = {
 }
 HELD = "CALLBACK_ASSIGNED"
 ANSWERS = {"recheck": "NOT_DRAWN", "contest": "CallbackContested", "review": "NOT_CONTESTED"}
-IS_CLOSED = ENDED | JUDGED | {"reopen": "CaseReopened ReworkRequested"}
+IS_CLOSED = ENDED | JUDGED | {"end": "CaseEnded", "reopen": "CaseReopened ReworkRequested"}
 SHUT = IS_CLOSED | ANSWERS
 AGAIN = ALIVE | JUDGED | ANSWERS
 EXPECTED = {
@@ -229,7 +241,8 @@ EXPECTED = {
     "unreachable": REACHES,
     "handling": REACHES,
     "half told": REACHES,
-    "in writing": REACHES | {"read": "MessagesRead", "reply late": "ReplyOverdue"},
+    "in writing": REACHES
+    | {"read": "MessagesRead", "reply": "AppellantReplied MessagesRead ReplyAwaited", "reply late": "ReplyOverdue"},
     "hidden": SIGNS | {"post": BY_RELAY["post"]},
     "hidden, written to": UNREACHED | BY_RELAY,
     "feedback done": LIMITED | CALLED | EARLY | {"at limit": "CallbackScheduled"},

@@ -56,6 +56,7 @@ TOLD = tuple(NOON - hours * HOUR for hours in (9, 6, 3))
 REASONS: dict[str, dict[str, Any]] = {
     "ERASED": {"closed": "ERASED"},
     "STALE": {"planned_at": NOON - 4 * DAY},
+    "MOOT": {"moot": True},
     "OPTED_OUT": {"preference": Preference(optional=False)},
     "NO_ADDRESS": {"addresses": {}},
     "NO_GATEWAY": {"gateways": frozenset()},
@@ -85,6 +86,12 @@ def test_of_two_reasons_the_earlier_one_is_given(first: str, second: str) -> Non
 @pytest.mark.parametrize("template", [LAW, OPTIONAL, URGENT])
 def test_whose_data_may_not_be_used_is_told_nothing_at_all(closed: str, template: Template) -> None:
     assert step(template=template, closed=closed) == Never(closed)
+
+
+@pytest.mark.parametrize("template", [LAW, OPTIONAL, URGENT])
+def test_nobody_is_asked_what_was_answered_already(template: Template) -> None:
+    assert step(template=template, moot=True) == Never("MOOT")
+    assert step(template=template, moot=True, addresses={}, now=NIGHT, told=TOLD) == Never("MOOT")
 
 
 @pytest.mark.parametrize("template", [LAW, OPTIONAL, URGENT])
@@ -201,14 +208,16 @@ def test_the_budget_is_freed_by_the_message_that_makes_it_full(
     told: tuple[datetime, ...], freed_by: int | None
 ) -> None:
     expected = Send(SMS) if freed_by is None else Later("BUDGET", told[freed_by] + DAY)
-    assert step(told=told) == expected
+    assert step(template=OPTIONAL, told=told) == expected
+    assert step(told=told) == Send(SMS), "what the law demands has no budget"
 
 
 def test_at_the_moment_at_which_the_budget_is_free_again_a_notice_leaves() -> None:
     full = (NOON - 13 * HOUR, NOON - 12 * HOUR, NOON - 11 * HOUR)
-    until = step(told=full).until
+    until = step(template=OPTIONAL, told=full).until
     within = tuple(one for one in full if one > until - DAY)
-    assert next_step(at(now=until, told=within), replace(POLICY, quiet_from=time(2), quiet_until=time(3))) == Send(SMS)
+    then = at(template=OPTIONAL, now=until, told=within)
+    assert next_step(then, replace(POLICY, quiet_from=time(2), quiet_until=time(3))) == Send(SMS)
     assert len(within) == POLICY.budget - 1
 
 

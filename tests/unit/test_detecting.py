@@ -135,7 +135,7 @@ def test_a_callback_by_the_district_that_watches_over_the_handling_is_a_lead(
 ) -> None:
     found = leads(on_callback, heard(CallbackRecorded, unit=asked_by, lead_unit=WATER, cc_district=district))
     assert [one.kind for one in found] == [LeadKind.CALLBACK_BY_CONCERNED_UNIT] * raised
-    assert all(one.unit_id == WATER for one in found)
+    assert all(one.unit_id == DISTRICT for one in found), "about who asked, not about who was asked about"
 
 
 @pytest.mark.parametrize("agrees", [True, False])

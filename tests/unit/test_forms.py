@@ -188,6 +188,14 @@ async def test_a_form_has_only_so_many_bytes_in_however_many_pieces(size: int, s
     assert await Desk().said(raw[:1000], raw[1000:-1], raw[-1:]) == said
 
 
+async def test_the_longest_text_that_a_command_takes_fits_in_chinese_too() -> None:
+    long = "水" * 10_000
+    assert await heard(urlencode({"level": long, "comment": "漏" * 500}).encode()) == {
+        "level": long,
+        "comment": "漏" * 500,
+    }
+
+
 @pytest.mark.parametrize(
     "raw",
     [

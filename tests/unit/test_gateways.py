@@ -151,3 +151,14 @@ async def test_only_the_ways_that_an_operator_has_set_up_are_there(tmp_path: Pat
 def test_a_way_without_a_key_or_a_sender_is_refused_at_the_start(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings(**given)
+
+
+@pytest.mark.parametrize(("scheme", "clear"), [("smtp", True), ("smtps", False), ("smtp+starttls", False)])
+def test_a_password_does_not_go_in_clear(scheme: str, clear: bool) -> None:
+    mail: dict[str, Any] = {"smtp_url": f"{scheme}://mail.example:25", "smtp_from": "12345@beijing.example"}
+    assert Settings(**mail).smtp_username is None
+    if clear:
+        with pytest.raises(ValidationError, match="in clear"):
+            Settings(**mail, smtp_username="hotline")
+    else:
+        assert Settings(**mail, smtp_username="hotline").smtp_username == "hotline"

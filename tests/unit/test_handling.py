@@ -189,8 +189,15 @@ def test_no_result_goes_to_an_appellant_whom_nobody_has_reached(history: tuple[P
     assert given(CASE, *history).when(feedback(PROGRESS, APPELLANT)).decided()[0].kind is PROGRESS
 
 
-@pytest.mark.parametrize("history", [HANDLING, THRICE, (*TRIED, contacted()), (opened(reachable=False), *TRIED[1:])])
-def test_it_goes_to_one_who_was_reached_or_cannot_be(history: tuple[Payload, ...]) -> None:
+@pytest.mark.parametrize("history", [HANDLING, THRICE, (*TRIED, contacted())])
+def test_it_goes_to_one_who_was_reached_or_was_tried_often_enough(history: tuple[Payload, ...]) -> None:
+    given(CASE, *history).when(feedback(to=APPELLANT)).then(fed(RESULT, APPELLANT))
+
+
+@pytest.mark.parametrize("reachable", [False, None])
+def test_and_to_one_who_left_no_way_to_be_reached_or_of_whom_nobody_knows(reachable: bool | None) -> None:
+    """Events of earlier versions say nothing of `reachable`."""
+    history = (opened(reachable=reachable), *TRIED[1:])
     given(CASE, *history).when(feedback(to=APPELLANT)).then(fed(RESULT, APPELLANT))
 
 

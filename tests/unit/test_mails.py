@@ -141,7 +141,35 @@ async def test_a_text_arrives_as_it_was_written(text: str) -> None:
     assert max(map(len, raw.split(b"\r\n"))) <= 998
 
 
-@pytest.mark.parametrize("to", ["王@例子.cn", "wang@例子.cn", "a@[1", "a@", "a@b.cn\r\nBcc: c@d.cn", "a@b.cn\nX: y"])
+@pytest.mark.parametrize("to", ["wang@example.cn", "a@b", "o'neil+1!#$%&*/=?^_`{|}~.-@mail-1.example.cn", "1@2.cn"])
+async def test_an_address_is_written_as_it_was_left(to: str) -> None:
+    server = MailServer()
+    async with server.listening() as gateway:
+        await gateway.send(replace(MAIL, to=to))
+    assert server.heard[2].partition(":")[2] == f"<{to}>"
+    assert server.mail()["To"].addresses[0].addr_spec == to
+
+
+NO_ADDRESSES = [
+    *(
+        "王@例子.cn",
+        "wang@例子.cn",
+        "a@[1",
+        "a@",
+        "a@b.cn\r\nBcc: c@d.cn",
+        "a@b.cn\nX: y",
+        "a@b.cn\n",
+        "",
+        "a",
+        "@b.cn",
+    ),
+    *("a b@c.cn", '"a"@b.cn', "a@b@c.cn", "a<b@c.cn", "<a@b.cn>", "a@b.cn>", "a;b@c.cn", "a,b@c.cn", "a@b.cn,c@d.cn"),
+    *("a:b@c.cn", "a(b)@c.cn", "a\\b@c.cn", "a\0b@c.cn", "a\x7f@b.cn", "a\u200b@b.cn", "ａ@b.cn", "١@b.cn"),
+    *("a@-b.cn", "a@.cn", "a@b_c.cn", "a@[127.0.0.1]", f"{'a' * 65}@b.cn", f"a@{'b' * 252}"),
+]
+
+
+@pytest.mark.parametrize("to", NO_ADDRESSES)
 async def test_an_address_that_cannot_be_written_is_refused_before_anybody_is_asked(to: str) -> None:
     async with nobody_listens() as port:
         with pytest.raises(GatewayRefused, match=r"^ADDRESS_INVALID$"):

@@ -76,6 +76,7 @@ EVERY_PAGE = [
     ("survey", SURVEY | {"open": False}),
     ("thread", thread("您好", "好的")),
     ("thread", thread()),
+    ("nowhere", {}),
 ]
 every_page = pytest.mark.parametrize(("name", "seen"), EVERY_PAGE)
 
@@ -144,6 +145,15 @@ def test_a_page_says_which_language_it_speaks_and_speaks_it(
     assert page.all("html") == [{"lang": tag}]
     assert WORDS[language]["title"] in page and WORDS[language][name] in page
     assert other["title"] not in page and other[name] not in page
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_a_link_that_leads_nowhere_is_told_in_words_and_as_not_found(language: str) -> None:
+    page = Page("nowhere", {}, accept_language=language)
+    assert WORDS[language]["call"] in page and "12345" in WORDS[language]["call"] and not page.all("form")
+    assert page.response.status_code == 200
+    missing = shown("nowhere", request(accept_language=language), {}, status=404)
+    assert (missing.status_code, missing.body) == (404, page.response.body)
 
 
 def keys(words: dict[str, Any]) -> set[str]:

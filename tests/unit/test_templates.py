@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from string import Formatter
 from typing import Any
 
@@ -88,11 +89,12 @@ def test_a_resident_sees_that_it_is_the_hotline_that_writes(template: Template) 
 
 
 @every_template
-def test_what_the_law_demands_cannot_be_switched_off(template: Template) -> None:
+def test_what_the_law_demands_cannot_be_switched_off_and_all_else_can(template: Template) -> None:
     assert not (template.optional and template.basis)
+    assert (template.optional or bool(template.basis)) is (template.audience is Audience.APPELLANT)
 
 
-@pytest.mark.parametrize("article", ["Art 15(2)", "Art 15(3)", "Art 23"])
+@pytest.mark.parametrize("article", ["Art 15(1)", "Art 15(2)", "Art 15(3)", "Art 23"])
 def test_each_article_that_demands_a_notice_has_one_for_the_appellant(article: str) -> None:
     assert any(one.basis == article and one.audience is Audience.APPELLANT for one in TEMPLATES.values())
 
@@ -134,14 +136,16 @@ PERSONAL = [one for one in TEMPLATES.values() if personal_paths(one.event_type)]
 def test_nothing_that_a_person_wrote_or_is_called_gets_into_a_notice(template: Template) -> None:
     event = event_for(template)
     assert SEALED.ct in str(event.data)
-    (planned,) = [one.command.facts for one in tell(heard(event), None) if one.command.facts.template == template.id]
+    (planned,) = [
+        one.command.facts for one in tell(heard(event), event.time) if one.command.facts.template == template.id
+    ]
     assert SEALED.ct not in planned.model_dump_json()
 
 
 @every_template
 def test_an_event_is_told_once_to_each_and_again_under_the_same_id(template: Template) -> None:
     event = event_for(template)
-    first, again = tell(heard(event), None), tell(heard(event), None)
+    first, again = tell(heard(event), event.time), tell(heard(event), event.time)
     assert [one.command for one in first] == [one.command for one in again]
     facts = [one.command.facts for one in first]
     assert template.id in {one.template for one in facts}
@@ -150,13 +154,22 @@ def test_an_event_is_told_once_to_each_and_again_under_the_same_id(template: Tem
     assert all((one.cause, one.not_before, one.audience) == (event.id, event.time, template.audience) for one in facts)
 
 
+def test_what_happened_so_long_ago_that_it_would_be_stale_is_told_nobody() -> None:
+    event = event_for(TEMPLATES["survey"])
+    last = event.time + notifications().policy.stale_after
+    assert [one.command.facts.template for one in tell(heard(event), last)] == ["survey"]
+    assert tell(heard(event), last + timedelta(milliseconds=1)) == []
+
+
 LINKED = [one for one in TEMPLATES.values() if one.link]
 
 
 @pytest.mark.parametrize("template", LINKED, ids=lambda one: one.id)
 def test_the_link_of_a_notice_is_planned_with_its_number(template: Template) -> None:
     event = event_for(template, round=7, **({"number": 7} if template.purpose is Purpose.THREAD else {}))
-    (planned,) = [one.command.facts for one in tell(heard(event), None) if one.command.facts.template == template.id]
+    (planned,) = [
+        one.command.facts for one in tell(heard(event), event.time) if one.command.facts.template == template.id
+    ]
     link = link_of(event.subject, planned.link)
     assert link is not None and (link.appeal_id, link.purpose, link.number) == (event.subject, template.purpose, 7)
 
@@ -241,6 +254,9 @@ def test_a_template_is_found_by_its_id_as_long_as_there_is_one() -> None:
         ({"zh": "{Ticket_no}"},),
         ({"optionel": True},),
         ({"audience": "EVERYBODY"},),
+        ({"audience": "APPELLANT"},),
+        ({"audience": "APPELLANT", "basis": ""},),
+        ({"audience": "APPELLANT", "basis": "Art 23", "optional": True},),
         ({"zh": None},),
     ],
     ids=str,
@@ -265,9 +281,16 @@ def test_a_table_with_other_keys_is_refused_and_told_where(wrong: dict[str, Any]
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"zh": "无"}, {"zh": "{{}}"}, {"link": "THREAD", "zh": "{link}", "en": "{link} {due} {unit}"}],
+    [
+        {},
+        {"zh": "无"},
+        {"zh": "{{}}"},
+        {"link": "THREAD", "zh": "{link}", "en": "{link} {due} {unit}"},
+        {"audience": "APPELLANT", "basis": "Art 23"},
+        {"audience": "APPELLANT", "optional": True},
+    ],
     ids=str,
 )
-def test_a_sound_table_is_read(change: dict[str, str]) -> None:
+def test_a_sound_table_is_read(change: dict[str, Any]) -> None:
     (template,) = notifications_of(table(change)).templates
     assert template.zh == change.get("zh", "工单{ticket_no}")

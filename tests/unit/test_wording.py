@@ -23,7 +23,7 @@ def showing(*roles: EvidenceRole) -> list[Evidence]:
     return [Evidence(number=number, role=role) for number, role in enumerate(roles, 1)]
 
 
-BEFORE, AFTER, DOCUMENT = (showing(role) for role in EvidenceRole)
+BEFORE, AFTER, DOCUMENT = ([one] for one in showing(*EvidenceRole))
 
 
 def noticed(
@@ -167,6 +167,21 @@ def test_missing_evidence_is_noticed_where_the_policy_asks_for_it(
 def test_a_result_without_evidence_that_is_demanded_is_refused(category: str, evidence: list[Evidence]) -> None:
     assert refusal(category=category, evidence=evidence) == "EVIDENCE_NEEDED"
     assert noticed(category=category, evidence=[*AFTER, *BEFORE, *DOCUMENT]) == []
+
+
+@pytest.mark.parametrize("roles", [("BEFORE", "AFTER"), ("AFTER", "BEFORE"), ("AFTER", "AFTER")])
+@pytest.mark.parametrize("category", [None, DEMANDED])
+def test_one_picture_does_not_show_before_and_after(roles: tuple[str, str], category: str | None) -> None:
+    twice = [Evidence(number=1, role=EvidenceRole(role)) for role in roles]
+    assert refusal(category=category, evidence=twice) == "EVIDENCE_UNKNOWN"
+    assert refusal("好", category=category, evidence=twice) == "ANSWER_TOO_SHORT"
+    assert noticed(kind=PROGRESS, evidence=twice) == []
+
+
+def test_a_document_may_be_named_again_and_also_be_a_picture() -> None:
+    assert noticed(evidence=[*DOCUMENT, *DOCUMENT]) == []
+    also = Evidence(number=AFTER[0].number, role=EvidenceRole.DOCUMENT)
+    assert noticed(category=DEMANDED, evidence=[*BEFORE, *AFTER, also, also]) == []
 
 
 def test_an_answer_that_is_none_is_refused_for_that_first() -> None:

@@ -50,6 +50,7 @@ from tests.unit.cases import (
     replied,
     reply,
     scheduled,
+    seen,
     signed,
     unreachable,
     written,
@@ -59,7 +60,7 @@ IN_WRITING = (*HANDLING, posted())
 OVERDUE = ReplyOverdue(due_at=AT + DAY, round=1)
 RELAYED = contacted(channel="RELAY", response_seconds=0, in_time=True)
 ASKED = (*HIDDEN, posted(), failed(channel="RELAY"))
-MET = (*ASKED, replied(), awaited(), RELAYED)
+MET = (*ASKED, replied(), seen(), awaited(), RELAYED)
 
 
 def late(at: datetime = AT + DAY) -> NoteReplyOverdue:
@@ -100,9 +101,13 @@ def test_a_message_not_answered_in_time_is_overdue_once() -> None:
     given(CASE, *waiting, OVERDUE).when(late(AT + 2 * DAY)).then()
 
 
-def test_what_is_overdue_stays_so_until_the_unit_answers() -> None:
+def test_after_a_time_that_the_unit_let_go_by_the_next_message_has_one_of_its_own() -> None:
     overdue = (*IN_WRITING, awaited(), OVERDUE)
-    given(CASE, *overdue).when(written(AT + 2 * DAY)).then(awaited(2, due_at=None))
+    given(CASE, *overdue).when(written(AT + 2 * DAY)).then(awaited(2, AT + 3 * DAY))
+    again = (*overdue, awaited(2, AT + 3 * DAY))
+    given(CASE, *again).when(written(AT + 2 * DAY)).then(awaited(3, due_at=None))
+    given(CASE, *again).when(late(AT + 3 * DAY - MS)).then()
+    given(CASE, *again).when(late(AT + 3 * DAY)).then(ReplyOverdue(due_at=AT + 3 * DAY, round=1))
     given(CASE, *overdue, posted(2)).when(written(AT + 2 * DAY)).then(awaited(2, AT + 3 * DAY))
 
 
@@ -127,7 +132,7 @@ def test_closing_ends_the_waiting_and_after_reopening_a_message_has_a_clock_agai
         again = (*IN_WRITING, *waiting, *closed[1:], *reopened())
         given(CASE, *again).when(late(AT + 9 * DAY)).then()
         given(CASE, *again).when(written(AT + HOUR)).then(awaited(2, AT + HOUR + DAY))
-        given(CASE, *again).when(reply(at=AT + HOUR)).then(replied(), awaited(2, AT + HOUR + DAY))
+        given(CASE, *again).when(reply(at=AT + HOUR)).then(replied(), seen(), awaited(2, AT + HOUR + DAY))
 
 
 def test_but_what_goes_round_again_is_waited_for_as_before() -> None:
@@ -144,10 +149,19 @@ def test_a_message_that_crosses_the_end_waits_for_nobody(history: tuple[Payload,
 
 def test_a_link_answers_its_message_once() -> None:
     two = (*IN_WRITING, posted(2))
-    given(CASE, *two).when(reply(1)).then(replied(1), awaited())
-    given(CASE, *two, replied(1), awaited()).when(reply(1)).then_refused("LINK_USED")
-    given(CASE, *two, replied(1), awaited()).when(reply(2)).then(replied(2), awaited(2, due_at=None))
-    given(CASE, *two, replied(2), awaited()).when(reply(1)).then(replied(1), awaited(2, due_at=None))
+    given(CASE, *two).when(reply(1)).then(replied(1), seen(2), awaited())
+    given(CASE, *two, replied(1), seen(2), awaited()).when(reply(1)).then_refused("LINK_USED")
+    given(CASE, *two, replied(1), seen(2), awaited()).when(reply(2)).then(replied(2), awaited(2, due_at=None))
+    given(CASE, *two, replied(2), seen(2), awaited()).when(reply(1)).then(replied(1), awaited(2, due_at=None))
+
+
+@pytest.mark.parametrize("asked", [reply(1), reply(None, Via.SMS)])
+def test_whoever_answers_has_read_what_was_there(asked: Reply) -> None:
+    said, two = replied(asked.to, asked.via), (*IN_WRITING, posted(2))
+    given(CASE, *two).when(asked).then(said, seen(2), awaited())
+    given(CASE, *two, seen(1)).when(asked).then(said, seen(2), awaited())
+    given(CASE, *two, seen(2)).when(asked).then(said, awaited())
+    given(CASE, *two, MessagesRead(reader="UNIT", count=2)).when(asked).then(said, seen(2), awaited())
 
 
 @pytest.mark.parametrize("number", [-1, 0, 2])
@@ -158,7 +172,7 @@ def test_a_link_to_no_message_answers_nothing(number: int) -> None:
 @pytest.mark.parametrize("via", [Via.SMS, Via.EMAIL, Via.WECHAT])
 def test_a_gateway_brings_answers_to_nothing_in_particular_and_uses_up_no_link(via: Via) -> None:
     given(CASE, *HANDLING).when(reply(None, via)).then(replied(None, via), awaited())
-    brought = (*IN_WRITING, replied(None, via), awaited())
+    brought = (*IN_WRITING, replied(None, via), seen(), awaited())
     given(CASE, *brought).when(reply(None, via)).then(replied(None, via), awaited(2, due_at=None))
     given(CASE, *brought).when(reply(1)).then(replied(1), awaited(2, due_at=None))
 
@@ -228,8 +242,8 @@ def test_who_answers_none_of_them_is_unreachable_and_gets_the_result() -> None:
 
 def test_the_hidden_are_reached_when_they_answer_in_time_or_late() -> None:
     late_answer = contacted(at=AT + DAY + MS, channel="RELAY", response_seconds=86400, in_time=False)
-    given(CASE, *ASKED).when(reply()).then(replied(), awaited(), RELAYED)
-    given(CASE, *ASKED).when(reply(None, Via.SMS)).then(replied(None, Via.SMS), awaited(), RELAYED)
+    given(CASE, *ASKED).when(reply()).then(replied(), seen(), awaited(), RELAYED)
+    given(CASE, *ASKED).when(reply(None, Via.SMS)).then(replied(None, Via.SMS), seen(), awaited(), RELAYED)
     given(CASE, *ASKED).when(written()).then(awaited(), RELAYED)
     given(CASE, *ASKED).when(written(AT + DAY + MS)).then(awaited(1, AT + 2 * DAY + MS), late_answer)
 
@@ -263,7 +277,7 @@ def test_once_they_were_reached_writing_is_only_writing(command: Command, follow
 def test_writing_before_signing_and_after_the_callback_was_due_is_no_contact() -> None:
     for history in (HIDDEN[:1], (*HIDDEN, scheduled())):
         given(CASE, *history).when(post()).then(posted())
-        given(CASE, *history, posted()).when(reply()).then(replied(), awaited())
+        given(CASE, *history, posted()).when(reply()).then(replied(), seen(), awaited())
         given(CASE, *history, posted()).when(written()).then(awaited())
 
 
