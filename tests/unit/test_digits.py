@@ -19,7 +19,7 @@ def answers(text: str) -> tuple[bool | Satisfaction | None, ...] | None:
     """In the order in which a survey asks."""
     said = callback_policy().said_by(text)
     assert said is None or set(said) == set(Question)
-    return said and (said[Question.CONTACTED], said[Question.RESOLVED], said[Question.SATISFACTION])
+    return None if said is None else (said[Question.CONTACTED], said[Question.RESOLVED], said[Question.SATISFACTION])
 
 
 @pytest.mark.parametrize(

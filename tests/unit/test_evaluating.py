@@ -31,7 +31,7 @@ from tests.unit.cases import (
 )
 
 NO: dict[str, Any] = {"resolved": False, "satisfaction": DISSATISFIED}
-ON_PAGE = {"via": Via.TRACKING}
+ON_PAGE: dict[str, Any] = {"via": Via.TRACKING}
 
 
 def test_the_last_evaluation_is_remembered() -> None:

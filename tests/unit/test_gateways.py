@@ -135,7 +135,7 @@ async def test_a_gateway_that_is_not_there_is_away_and_nothing_of_the_message_is
 
 async def test_only_the_ways_that_an_operator_has_set_up_are_there(tmp_path: Path) -> None:
     key = tmp_path / "key"
-    key.write_bytes(b"secret\n")
+    key.write_bytes(SECRET + b"\n")
     mail = {"smtp_url": "smtp://mail.example:25", "smtp_from": "12345@beijing.example"}
     web_ = {"notify_sms": "http://sms.example/", "notify_key_file": key}
     for given, expected in (({}, set()), (mail, {"EMAIL"}), (web_, {"SMS"}), (mail | web_, {"EMAIL", "SMS"})):
