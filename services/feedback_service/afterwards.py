@@ -105,7 +105,7 @@ def _evaluate(command: Evaluate, case: Case, opened: CaseOpened) -> Sequence[Pay
     closed_at = case.closed_at
     if closed_at and command.at < closed_at:  # said before it was closed, and heard of afterwards
         closed_at = None
-    if not noted and _said_already(command, case.said):
+    if not noted and _said_already(command, case):
         return []
     evaluated = CitizenEvaluated(
         number=case.evaluations + 1,
@@ -122,11 +122,25 @@ def _evaluate(command: Evaluate, case: Case, opened: CaseOpened) -> Sequence[Pay
     return [evaluated, *([] if noted else _as_callback(command, case, opened))]
 
 
-def _said_already(command: Evaluate, before: CitizenEvaluated | None) -> bool:
-    """A form that was sent twice says one thing; what was written in words is taken again."""
+def _said_already(command: Evaluate, case: Case) -> bool:
+    """A form that was sent twice says one thing; words, a callback and a closing since are news."""
+    before = case.said
+    if before is None or before.comment is not None or command.comment is not None:
+        return False
+    if _answers_a_callback(command, case) or (before.days_after_closing is None and _closed_by_an_officer(case)):
+        return False
     same = ("round", "resolved", "satisfaction", "process_satisfaction", "via")
-    wordless = before is not None and before.comment is None and command.comment is None
-    return wordless and all(getattr(before, name) == getattr(command, name) for name in same)
+    return all(getattr(before, name) == getattr(command, name) for name in same)
+
+
+def _closed_by_an_officer(case: Case) -> bool:
+    recorded = case.verdict.recorded if case.verdict and case.state is CaseState.CLOSED else None
+    return recorded is not None and getattr(recorded, "method", None) in {None, CallbackMethod.PHONE}
+
+
+def _answers_a_callback(command: Evaluate, case: Case) -> bool:
+    due = case.state in {CaseState.FEEDBACK_DONE, CaseState.CALLBACK_DUE}
+    return due and command.contacted is not None and command.resolved is not None
 
 
 def _may_be_evaluated(command: Evaluate, case: Case) -> None:
@@ -147,8 +161,7 @@ def _contradicts(command: Evaluate, case: Case) -> bool:
 
 def _as_callback(command: Evaluate, case: Case, opened: CaseOpened) -> Sequence[Payload]:
     """Whoever answers all that an officer would ask has been called back. Art 23: by phone, SMS or network."""
-    due = case.state in {CaseState.FEEDBACK_DONE, CaseState.CALLBACK_DUE}
-    if not due or command.contacted is None or command.resolved is None:
+    if not _answers_a_callback(command, case):
         return []
     answered = RecordCallback(
         at=command.at,

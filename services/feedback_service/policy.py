@@ -49,7 +49,7 @@ class CallbackPolicy:
 
     def said_by(self, text: str) -> dict[Question, bool | Satisfaction | None] | None:
         """What digits sent back to a message say, one a question; None for words."""
-        digits = re.sub(r"\W", "", unicodedata.normalize("NFKC", text))
+        digits = unicodedata.normalize("NFKC", re.sub(r"\W", "", text))
         if len(digits) != len(Question) or not digits.isascii() or not digits.isdigit():
             return None
         return {question: self.digits[question].get(digit) for question, digit in zip(Question, digits, strict=True)}

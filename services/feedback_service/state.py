@@ -54,9 +54,10 @@ class Thread:
 
 @dataclass(frozen=True)
 class Reaching:
-    """Whether the unit has reached the appellant in this round. `wrote`: through us."""
+    """Whether the unit has reached the appellant in this round. `wrote`: through us; `claimed`: as cannot have been."""
 
     reached: bool = False
+    claimed: bool = False
     wrote: bool = False
     failed: int = 0
     failed_at: datetime | None = None
@@ -65,7 +66,7 @@ class Reaching:
     @property
     def settled(self) -> bool:
         """Whether nothing more need be tried before the result."""
-        return self.reached or self.unreachable
+        return self.reached or self.unreachable or self.claimed
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,10 @@ def _contacted(case: Case, event: AppellantContacted | AppellantUnreachable) -> 
     # A contact after the handling has begun, through a reply of the appellant's say, takes nothing back.
     state = CaseState.HANDLING if case.state is CaseState.SIGNED else case.state
     if event.outcome is ContactOutcome.REACHED:
-        return replace(case, state=state, reaching=replace(case.reaching, reached=True))
+        claimed = bool(event.impossible)
+        reached = case.reaching.reached or not claimed
+        known = replace(case.reaching, reached=reached, claimed=case.reaching.claimed or claimed)
+        return replace(case, state=state, reaching=known)
     counted = replace(case.reaching, failed=case.reaching.failed + 1, failed_at=event.at)
     return replace(case, state=state, reaching=counted if event.counts is not False else case.reaching)
 

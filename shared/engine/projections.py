@@ -28,6 +28,7 @@ from shared.messaging.bus import Bus
 log = structlog.get_logger()
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 READ_GENERATION = "SELECT version, generation FROM view_generations WHERE view = $1"
+READ_GENERATIONS = "SELECT view, version, generation FROM view_generations WHERE view = ANY($1)"
 WRITE_GENERATION = """
     INSERT INTO view_generations (view, version, generation) VALUES ($1, $2, $3)
     ON CONFLICT (view) DO UPDATE SET version = excluded.version, generation = excluded.generation"""
@@ -121,6 +122,15 @@ async def upsert(connection: Connection, table: Table, physical: str, rows: Sequ
     await connection.execute(statement, *([row[column.name] for row in rows] for column in columns))
 
 
+async def active_consumers(pool: asyncpg.Pool, projections: Sequence[Projection]) -> list[str]:
+    """The consumers that keep the tables behind the stable views; one that is not there yet has no cursor."""
+    names = [projection.view.name for projection in projections]
+    found = {row["view"]: row for row in await pool.fetch(READ_GENERATIONS, names)} if names else {}
+    return [
+        f"{name}_v{found[name]['version']}_g{found[name]['generation']}" if name in found else name for name in names
+    ]
+
+
 class Projection:
     """One view of one service, in its database: creates, follows, rebuilds."""
 
@@ -172,11 +182,6 @@ class Projection:
             await self._index(connection, generation)  # all at once, which costs a fraction of doing it row by row
         await self._swap(active or 0, generation, progress)
         return generation
-
-    async def active_consumer(self) -> str:
-        """The consumer that keeps the table behind the stable view."""
-        rows = await self._pool.fetch(READ_GENERATION, self.view.name)
-        return f"{self.view.name}_v{rows[0]['version']}_g{rows[0]['generation']}"
 
     def consumer_name(self, generation: int) -> str:
         return f"{self.view.name}_v{self.view.VERSION}_g{generation}"

@@ -24,7 +24,7 @@ from shared.engine.forgetting import forgetting
 from shared.engine.gauges import watch
 from shared.engine.ids import Ids, SystemIds
 from shared.engine.objects import Objects, objects_of
-from shared.engine.projections import Projection, View
+from shared.engine.projections import Projection, View, active_consumers
 from shared.engine.reacting import Reacting, Reactions
 from shared.engine.scanning import ClamAV, Scanner
 from shared.engine.secrets import Secrets
@@ -111,12 +111,17 @@ class Running:
     def ids(self) -> Ids:
         return self.executor.ids
 
+    @property
+    def _neighbours(self) -> frozenset[str]:
+        """Whom we react to, beside ourselves: what follows from our own events is nothing that these have said."""
+        return frozenset(self.service.reactions.sources) - {self.service.name}
+
     async def views_reached(self, source: str, partition: int, position: int) -> bool:
         """Whether our views show what follows from a source up to a position; waits a little.
 
         Where we react to the source, what follows stands in our own log first: views must have taken that as well.
         """
-        if source in self.service.reactions.sources:
+        if source in self._neighbours:
             if not await self._reached([REACT], source, partition, position):
                 return False
             own = self.service.name
@@ -125,8 +130,8 @@ class Running:
         return await self._views_took(source, partition, position)
 
     async def _views_took(self, source: str, partition: int, position: int) -> bool:
-        names = [await p.active_consumer() for p in self.projections if source in p.view.sources]
-        return await self._reached(names, source, partition, position)
+        shown = [p for p in self.projections if source in p.view.sources]
+        return await self._reached(await active_consumers(self.pool, shown), source, partition, position)
 
     async def own_views_settled(self, subject: str) -> bool:
         """Whether our views have taken what our own log holds about a subject; waits a little."""
@@ -151,15 +156,15 @@ class Running:
     async def heard(self, partition: int, views: Collection[str]) -> bool:
         """The same for our reactions and these views, about a whole partition."""
         consulted = [p for p in self.projections if p.view.name in views]
-        sources = {*self.service.reactions.sources, *(source for p in consulted for source in p.view.sources)}
+        sources = {*self._neighbours, *(source for p in consulted for source in p.view.sources)}
         for source in sorted(sources):
             try:
                 async with asyncio.timeout(self.settings.read_wait_seconds):
                     position = (await self.bus.heads(source))[partition]
             except (BusUnavailable, TimeoutError):
                 return False
-            names = [await p.active_consumer() for p in consulted if source in p.view.sources]
-            names += [REACT] if source in self.service.reactions.sources else []
+            names = await active_consumers(self.pool, [p for p in consulted if source in p.view.sources])
+            names += [REACT] if source in self._neighbours else []
             if not await self._reached(names, source, partition, position):
                 return False
         return True

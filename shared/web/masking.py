@@ -11,8 +11,8 @@ MASKED = "***"
 def masked(value: Any, known: Sequence[str | None]) -> Any:
     """The same without what is known to be the appellant's, wherever it was written; `appellant` itself is left."""
     if isinstance(value, str):
-        for one in known:
-            value = value.replace(one, MASKED) if one and len(one) > 1 else value
+        for one in sorted((one for one in known if one and len(one) > 1), key=len, reverse=True):
+            value = value.replace(one, MASKED)
         return value
     if isinstance(value, dict):
         return {name: inner if name == "appellant" else masked(inner, known) for name, inner in value.items()}

@@ -39,10 +39,21 @@ def test_the_last_evaluation_is_remembered() -> None:
     assert given(CASE, *REWORK, evaluated(), evaluated(2, **NO)).state.said == evaluated(2, **NO)
 
 
-@pytest.mark.parametrize("history", [DUE, REWORK, CLOSED])
-def test_the_same_without_words_is_taken_once(history: Any) -> None:
-    given(CASE, *history, evaluated()).when(evaluate()).then()
-    given(CASE, *history, evaluated(**NO)).when(evaluate(AT + HOUR, **NO)).then()
+@pytest.mark.parametrize(("history", "since"), [(DUE, {}), (REWORK, {}), (CLOSED, {"days_after_closing": 0})])
+def test_the_same_without_words_is_taken_once(history: Any, since: dict[str, Any]) -> None:
+    for said in ({}, NO):
+        again = evaluate(AT + HOUR, **said, contacted=None)
+        given(CASE, *history, evaluated(**said, **since)).when(again).then()
+
+
+def test_the_same_answers_the_callback_once_the_last_question_is_answered() -> None:
+    names = [type(one).__name__ for one in given(CASE, *DUE, evaluated()).when(evaluate()).decided()]
+    assert names == ["CitizenEvaluated", "CallbackRecorded"]
+
+
+def test_the_same_again_after_an_officer_has_closed_it_is_news() -> None:
+    (again,) = given(CASE, *CLOSED, evaluated(**NO)).when(evaluate(AT + HOUR, **NO)).decided()
+    assert (again.number, again.contradicts) == (2, True)
 
 
 @pytest.mark.parametrize(
