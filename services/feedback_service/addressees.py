@@ -21,11 +21,6 @@ from shared.contracts.envelope import rfc3339
 from shared.engine.joined import split
 from shared.engine.runtime import Running
 
-
-def _of(table: Any, appeals: Sequence[str]) -> Any:
-    return select(table).where(table.c.appeal_id.in_(appeals))
-
-
 ASKED_IN = (CaseState.FEEDBACK_DONE, CaseState.CALLBACK_DUE)
 
 
@@ -118,3 +113,7 @@ async def known_about(running: Running, appeals: Sequence[str]) -> Known:
             told.setdefault(row["person"], []).append(row["sent_at"])
     opened = await opened_appellants(running, list(recipients.values()))
     return Known(recipients, cases, closed, wishes, told, opened)
+
+
+def _of(table: Any, appeals: Sequence[str]) -> Any:
+    return select(table).where(table.c.appeal_id.in_(appeals))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +13,8 @@ import pytest_asyncio
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import presence_of_element_located
+from selenium.webdriver.support.ui import WebDriverWait
 
 from services.feedback_service.links import Link, Purpose, written
 from tests.support.city import SECRETS, City
@@ -26,8 +27,10 @@ FLAGS = (
 HOSTILE = "<script>document.title='owned'</script> & 周三<b>在</b>家吗？"
 
 
-@pytest.fixture(scope="module", params=["zh-CN", "en-GB"])
-def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+@pytest_asyncio.fixture(scope="module", params=["zh-CN", "en-GB"])
+async def browser(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[webdriver.Chrome]:
     """Chromium, as a phone would show it, without script; skips by name where there is none."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
@@ -39,12 +42,13 @@ def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     options.add_experimental_option(
         "prefs", {"intl.accept_languages": request.param, "profile.managed_default_content_settings.javascript": 2}
     )
-    made = webdriver.Chrome(options, Service(driver))
+    made = await asyncio.to_thread(webdriver.Chrome, options, Service(driver))
+    made.set_page_load_timeout(20)
     made.language = request.param
     try:
         yield made
     finally:
-        made.quit()
+        await asyncio.to_thread(made.quit)
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -67,36 +71,49 @@ def url(city: City, case: dict[str, Any], purpose: Purpose, number: int = 1) -> 
     return f"{city.url}/feedback/v1/{purpose.name.lower()}/{token}"
 
 
-def text(browser: webdriver.Chrome) -> str:
-    return str(browser.find_element(By.TAG_NAME, "main").text)
+class Page:
+    """What a resident does with a page. The city lives in our loop, so nothing here may be called from it."""
 
+    def __init__(self, browser: webdriver.Chrome, url: str) -> None:
+        self.browser = browser
+        browser.get(url)
 
-def choose(browser: webdriver.Chrome, **answers: str) -> None:
-    for name, value in answers.items():
-        browser.find_element(By.CSS_SELECTOR, f"input[name={name}][value={value}]").click()
+    @property
+    def text(self) -> str:
+        return str(self.browser.find_element(By.TAG_NAME, "main").text)
 
+    def choose(self, **answers: str) -> None:
+        for name, value in answers.items():
+            self.browser.find_element(By.CSS_SELECTOR, f"input[name={name}][value={value}]").click()
 
-def send(browser: webdriver.Chrome) -> None:
-    browser.find_element(By.TAG_NAME, "button").click()
+    def write(self, where: str, words: str) -> None:
+        self.browser.find_element(By.ID, where).send_keys(words)
 
+    def send(self) -> None:
+        self.browser.find_element(By.TAG_NAME, "button").click()
 
-async def at(browser: webdriver.Chrome, act: Callable[..., Any], *what: Any, **more: Any) -> Any:
-    """The browser waits for a city that lives in our loop."""
-    return await asyncio.to_thread(partial(act, *what, **more))
+    def sent(self) -> str:
+        """What the page says once the form has come back."""
+        self.send()
+        told = (By.CSS_SELECTOR, "[role=status], [role=alert]")
+        return str(WebDriverWait(self.browser, 20).until(presence_of_element_located(told)).text)
 
 
 async def test_a_resident_answers_on_the_page_and_is_thanked(own: City, browser: Any) -> None:
     case, chinese = await asked(own), browser.language == "zh-CN"
-    await at(browser, browser.get, url(own, case, Purpose.SURVEY))
-    assert ("请评价本次办理" if chinese else "How did it go?") in text(browser)
-    assert case["ticket_no"] in text(browser) and case["lead_unit_name"] in text(browser)
-    assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == ("zh-CN" if chinese else "en")
-    button = browser.find_element(By.TAG_NAME, "button").value_of_css_property("background-color")
-    assert "166, 27, 27" in button  # the style sheet passes the page's own content policy
-    choose(browser, contacted="true", resolved="true", satisfaction="SATISFIED", process_satisfaction="DISSATISFIED")
-    browser.find_element(By.ID, "comment").send_keys("谢谢，\n很快")
-    await at(browser, send, browser)
-    assert ("已收到您的评价" if chinese else "Thank you") in text(browser)
+
+    def at_home() -> None:
+        page = Page(browser, url(own, case, Purpose.SURVEY))
+        assert ("请评价本次办理" if chinese else "How did it go?") in page.text
+        assert case["ticket_no"] in page.text and case["lead_unit_name"] in page.text
+        assert browser.find_element(By.TAG_NAME, "html").get_attribute("lang") == ("zh-CN" if chinese else "en")
+        button = browser.find_element(By.TAG_NAME, "button").value_of_css_property("background-color")
+        assert "166, 27, 27" in button  # the style sheet passes the page's own content policy
+        page.choose(contacted="true", resolved="true", satisfaction="SATISFIED", process_satisfaction="DISSATISFIED")
+        page.write("comment", "谢谢，\n很快")
+        assert ("已收到您的评价" if chinese else "Thank you") in page.sent()
+
+    await asyncio.to_thread(at_home)
     closed = await own.until_state(case["appeal_id"], "CLOSED")
     (said,) = [one["data"] for one in closed["timeline"] if one["type"].endswith("citizen-evaluated.v1")]
     assert (said["comment"], said["process_satisfaction"], said["via"]) == ("谢谢，\n很快", "DISSATISFIED", "LINK")
@@ -104,10 +121,14 @@ async def test_a_resident_answers_on_the_page_and_is_thanked(own: City, browser:
 
 async def test_what_must_be_chosen_is_asked_for_before_anything_is_sent(own: City, browser: Any) -> None:
     case = await asked(own)
-    await at(browser, browser.get, url(own, case, Purpose.SURVEY))
-    await at(browser, send, browser)
-    assert "said=" not in browser.current_url
-    assert browser.find_elements(By.CSS_SELECTOR, "input[name=satisfaction]:invalid")
+
+    def at_home() -> None:
+        page = Page(browser, url(own, case, Purpose.SURVEY))
+        page.send()
+        assert "said=" not in browser.current_url
+        assert browser.find_elements(By.CSS_SELECTOR, "input[name=satisfaction]:invalid")
+
+    await asyncio.to_thread(at_home)
 
 
 async def test_words_of_others_are_shown_as_words_and_answered_once(own: City, browser: Any) -> None:
@@ -115,13 +136,26 @@ async def test_words_of_others_are_shown_as_words_and_answered_once(own: City, b
     path = f"/feedback/v1/cases/{case['appeal_id']}/messages"
     assert (await own.as_unit(case, path, {"text": HOSTILE})).status == 200
     await settled(own)
-    await at(browser, browser.get, url(own, case, Purpose.THREAD))
-    assert HOSTILE in text(browser) and browser.title != "owned"
-    browser.find_element(By.ID, "text").send_keys("在家")
-    await at(browser, send, browser)
-    assert ("已发送" if chinese else "Sent") in text(browser) and not browser.find_elements(By.ID, "text")
-    await at(browser, browser.get, url(own, case, Purpose.THREAD))
-    assert ("已使用过" if chinese else "has been used") in text(browser) and "周三" not in text(browser)
+
+    def at_home() -> None:
+        page = Page(browser, url(own, case, Purpose.THREAD))
+        assert HOSTILE in page.text and browser.title != "owned"
+        page.write("text", "在家")
+        assert ("已发送" if chinese else "Sent") in page.sent() and not browser.find_elements(By.ID, "text")
+        again = Page(browser, url(own, case, Purpose.THREAD))
+        assert ("已使用过" if chinese else "has been used") in again.text and "周三" not in again.text
+
+    await asyncio.to_thread(at_home)
     await settled(own)
     messages = (await own.get(path)).body["items"]
     assert [one["text"] for one in messages] == [HOSTILE, "在家"]
+
+
+async def test_a_link_that_leads_nowhere_says_so_to_people(own: City, browser: Any) -> None:
+    chinese = browser.language == "zh-CN"
+
+    def at_home() -> None:
+        page = Page(browser, f"{own.url}/feedback/v1/survey/broken")
+        assert ("链接无效" if chinese else "leads nowhere") in page.text
+
+    await asyncio.to_thread(at_home)
