@@ -8,7 +8,7 @@ is given again under the same id.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Never
@@ -29,11 +29,12 @@ from services.feedback_service.notice import (
     Postpone,
     Standing,
     Suppress,
+    Suppressed,
 )
 from services.feedback_service.telling import TELLER, link_of
-from services.feedback_service.templates import Template, notifications
+from services.feedback_service.templates import WAYS, Template, notifications
 from services.feedback_service.views import NOTICE_ROWS
-from shared.contracts.codes import NoticeChannel
+from shared.contracts.codes import Audience, NoticeChannel
 from shared.engine.consume import TRANSIENT
 from shared.engine.decider import Command
 from shared.engine.execute import Decision, Intention
@@ -96,6 +97,8 @@ class Teller:
         """
         waits = NOTICE_ROWS.c.standing == Standing.WAITING.value
         due = await self._rows(waits & (NOTICE_ROWS.c.due_at <= self.running.clock.now()))
+        if mute := [row for row in due if not self.ways.keys() & set(WAYS[Audience(row["audience"])])]:
+            return await self._together([self._suppressed(row, "NO_GATEWAY") for row in mute])
         partitions = {partition_of(row["appeal_id"], self.running.log.partitions) for row in due}
         heard = {one for one in sorted(partitions) if await self.running.heard(one, LOOKED_AT)}
         due = [row for row in due if partition_of(row["appeal_id"], self.running.log.partitions) in heard]
@@ -103,11 +106,18 @@ class Teller:
             return False
         known = await known_about(self.running, [row["appeal_id"] for row in due])
         first = {known.person(row) or row["notice_id"]: row for row in reversed(due)}
-        done = await asyncio.gather(*(self._deal(row, known) for row in first.values()), return_exceptions=True)
+        return await self._together([self._deal(row, known) for row in first.values()])
+
+    async def _together(self, work: Sequence[Coroutine[Any, Any, bool]]) -> bool:
+        """Whether anything came of it. What goes wrong is told when all have ended, so that nobody works on unseen."""
+        done = await asyncio.gather(*work, return_exceptions=True)
         for error in done:
             if isinstance(error, BaseException):
                 raise error
-        return True
+        return any(done)
+
+    async def _suppressed(self, row: RowMapping, reason: Suppressed) -> bool:
+        return bool((await self._note(row, Suppress(**self._now(row), reason=reason))).envelopes)
 
     async def _rows(self, condition: Any) -> Sequence[RowMapping]:
         in_order = (NOTICE_ROWS.c.due_at, NOTICE_ROWS.c.cause, NOTICE_ROWS.c.template)
@@ -115,7 +125,7 @@ class Teller:
         async with self.running.reads.connect() as connection:
             return (await connection.execute(query)).mappings().all()
 
-    async def _deal(self, row: RowMapping, known: Known) -> None:
+    async def _deal(self, row: RowMapping, known: Known) -> bool:
         """One of them. Whatever is wrong with it, the others go on."""
         try:
             await self._decide(row, known)
@@ -124,6 +134,7 @@ class Teller:
         except Exception as error:
             log.error("cannot be told", notice=row["notice_id"], reason=type(error).__name__)
             await self._failed(row, NoticeChannel.SMS, type(error).__name__, final=True)
+        return True
 
     async def _decide(self, row: RowMapping, known: Known) -> None:
         template = notifications().named(row["template"])

@@ -146,11 +146,15 @@ async def test_what_a_gateway_does_not_take_is_tried_again_and_ends(new_city: Ne
         await standing(city, later["appeal_id"], "registered", "SENT")
 
 
-async def test_without_a_gateway_or_an_address_that_is_on_record(city: City) -> None:
+async def test_without_a_gateway_that_is_on_record(city: City) -> None:
     made = await city.register()
     assert (await standing(city, made["appeal_id"], "registered", "SUPPRESSED"))["reason"] == "NO_GATEWAY"
-    nobody = await city.register(appellant={"type": "PERSON", "anonymous": True})
-    assert (await standing(city, nobody["appeal_id"], "registered", "SUPPRESSED"))["reason"] == "NO_ADDRESS"
+
+
+async def test_without_an_address_that_is_on_record(new_city: NewCity, tmp_path: Path) -> None:
+    async with a_talking_city(new_city, tmp_path) as (city, _, __):
+        nobody = await city.register(appellant={"type": "PERSON", "anonymous": True})
+        assert (await standing(city, nobody["appeal_id"], "registered", "SUPPRESSED"))["reason"] == "NO_ADDRESS"
 
 
 @pytest.mark.parametrize(("measure", "reason"), [("restrict", "RESTRICTED"), ("erase", "ERASED")])

@@ -215,7 +215,7 @@ async def test_webhooks_are_private_to_who_made_them_and_can_be_removed(open_cit
     assert "secret" not in await state(open_city, made["id"])
     assert (await open_city.send("DELETE", path, "AUDITOR")).status == 204
     assert (await open_city.get("/intake/v1/webhooks", "AUDITOR")).body["items"] == []
-    assert (await open_city.get("/intake/v1/webhooks", "STREET_HANDLER")).code == "FORBIDDEN"
+    assert (await open_city.get("/intake/v1/webhooks", "AGENT")).code == "FORBIDDEN"
 
 
 def refused(reply: Reply) -> bool:
