@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.support.city import WATER, City
+from tests.support.views import settled
 
 
 def _told_and_assessed(case: dict[str, Any]) -> bool:
@@ -14,6 +15,7 @@ def _told_and_assessed(case: dict[str, Any]) -> bool:
 async def test_an_appeal_lives_from_registration_to_assessment(city: City) -> None:
     case = await city.dispatched()
     assert case["lead_unit"] == WATER and case["round"] == 1
+    await settled(city)  # feedback has heard of the dispatch before the unit signs
     await city.handle(case)
     await city.until_state(case["appeal_id"], "FEEDBACK_DONE", "CALLBACK_DUE")
     assert (await city.callback(case)).body["state"] == "CLOSED"
