@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, model_validator
+from sqlalchemy import select
 
 from services.feedback_service.afterwards import Contest, Recheck, Reopen, Review
 from services.feedback_service.calling_back import AssignCallback, AttemptCallback, RecordCallback
 from services.feedback_service.case import CASE
 from services.feedback_service.evidence import alike_before, files_there, recording_there
 from services.feedback_service.handling import Contact, GiveFeedback, MarkRead, PostMessage
-from services.feedback_service.policy import callback_policy, handling_policy
-from services.feedback_service.reading import case_row, ownership
+from services.feedback_service.policy import CallbackPolicy, callback_policy, handling_policy
+from services.feedback_service.reading import ownership
+from services.feedback_service.state import Case
+from services.feedback_service.views import CASES
 from shared.contracts.codes import (
     CallbackMethod,
     ContactOutcome,
@@ -25,7 +29,7 @@ from shared.contracts.codes import (
     Satisfaction,
 )
 from shared.contracts.feedback import Evidence, Reason
-from shared.engine.decider import Command, NotYours
+from shared.engine.decider import Command
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
@@ -160,8 +164,7 @@ async def feedback(call: Call[FeedbackBody]) -> Plan:
         Evidence(number=one, role=EvidenceRole.DOCUMENT) if isinstance(one, int) else Evidence(**one.model_dump())
         for one in body.attachments
     )
-    await _may_be_asked(call)
-    reused = await files_there(running, call.subject, evidence)
+    reused = await _shown(call, evidence)
     is_result = body.kind is FeedbackKind.RESULT
     alike = await alike_before(running, call.subject, call.actor.unit_id or "", body.text) if is_result else 0
     command = GiveFeedback(
@@ -171,20 +174,25 @@ async def feedback(call: Call[FeedbackBody]) -> Plan:
     return on_case(call, command)
 
 
-async def _may_be_asked(call: Call[Any]) -> None:
-    """Whoever has nothing to do with a case learns nothing of its files either. Raises NotYours."""
-    try:
-        row = await case_row(call.running, call.subject)
-    except NotYours:
-        return  # no view knows it yet; the log decides
-    call.must_see(Ownership(frozenset({row["lead_unit"]}), row["cc_district"]))
+async def _shown(call: Call[Any], files: Sequence[Evidence]) -> bool:
+    """Whether one of these files belongs to another appeal as well. Raises EVIDENCE_UNKNOWN, NotYours.
+
+    Whoever has nothing to do with a case learns nothing of its files either; what no view knows yet the log decides.
+    """
+    if not files:
+        return False
+    query = select(CASES.c.lead_unit, CASES.c.cc_district).where(CASES.c.appeal_id == call.subject)
+    async with call.running.reads.connect() as connection:
+        row = (await connection.execute(query)).first()
+    if row is not None:
+        call.must_see(Ownership(frozenset({row.lead_unit}), row.cc_district))
+    return await files_there(call.running, call.subject, files)
 
 
 async def message(call: Call[MessageBody]) -> Plan:
     """Write to the appellant; who that is need not be known."""
     files = tuple(Evidence(number=one, role=EvidenceRole.DOCUMENT) for one in call.body.attachments)
-    await _may_be_asked(call)
-    await files_there(call.running, call.subject, files)
+    await _shown(call, files)
     said = call.body.model_dump()
     return on_case(call, PostMessage(at=call.now, actor=call.actor, policy=handling_policy(), **said))
 
@@ -214,21 +222,23 @@ async def callback(call: Call[CallbackBody]) -> Plan:
     await recording_there(call.running, call.subject, call.body.recording)
     said = call.body.model_dump(exclude={"because"})
     because = tuple(Reason(**one.model_dump()) for one in call.body.because)
-    drawn = await _drawn(call.running, call.subject)
+    lot = await _drawn(call.running, call.subject)
     command = RecordCallback(
-        at=call.now, actor=call.actor, policy=callback_policy(), because=because, drawn=drawn, **said
+        at=call.now, actor=call.actor, policy=callback_policy(), because=because, drawn=lot, **said
     )
     return on_case(call, command)
 
 
 async def _drawn(running: Running, appeal_id: str) -> bool:
-    """Whether this callback is checked by a second officer: by lot, which nobody can foresee who has no key."""
-    policy = callback_policy()
-    try:
-        round_ = (await case_row(running, appeal_id))["round"]
-    except NotYours:
-        return False
-    lot = hmac.digest(running.secrets.index, f"{policy.version}:{appeal_id}:{round_}".encode(), "sha256")
+    """Whether this callback is checked by a second officer."""
+    async with running.reads.connect() as connection:
+        round_ = await connection.scalar(select(CASES.c.round).where(CASES.c.appeal_id == appeal_id))
+    return round_ is not None and drawn(running.secrets.index, appeal_id, round_, callback_policy())
+
+
+def drawn(key: bytes, appeal_id: str, round_: int, policy: CallbackPolicy) -> bool:
+    """By lot, which nobody can foresee who has no key; the same whenever it is asked."""
+    lot = hmac.digest(key, f"{policy.version}:{appeal_id}:{round_}".encode(), "sha256")
     return int.from_bytes(lot[:8], "big") < policy.recheck_share * 2**64
 
 
@@ -255,8 +265,16 @@ async def reopen(call: Call[ReopenBody]) -> Plan:
 def on_case(call: Call[Any], command: Command) -> Plan:
     """A command on a case within the caller's reach."""
     guard = call.may_touch(ownership)
-    intention = Intention(CASE, call.subject, command, sealed_for=lambda case: case.subject_key, guard=guard)
-    return Plan(intention, state_and_version)
+    return Plan(Intention(CASE, call.subject, command, sealed_for=_key, guard=guard), state_and_version)
+
+
+def by_appellant(appeal_id: str, command: Command) -> Plan:
+    """A command by whoever has shown a link or the tracking code, or through a gateway."""
+    return Plan(Intention(CASE, appeal_id, command, sealed_for=_key), state_and_version)
+
+
+def _key(case: Case) -> str:
+    return case.subject_key
 
 
 _CASE = "/v1/cases/{appeal_id}"

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from services.feedback_service.afterwards import EVALUATED_IN, Evaluate, Reopen
 from services.feedback_service.case import CASE
-from services.feedback_service.commands import ReopenBody
+from services.feedback_service.commands import ReopenBody, by_appellant
 from services.feedback_service.handling import WRITTEN_IN, Reply
 from services.feedback_service.links import Link, Purpose, read
 from services.feedback_service.pages import shown, wants_page
@@ -23,7 +23,7 @@ from services.feedback_service.state import Case
 from services.feedback_service.views import RECIPIENTS
 from shared.contracts.codes import Language, NoticeChannel, Satisfaction, Via
 from shared.contracts.upcasters import payload_of
-from shared.engine.decider import Command, Decider, NotYours
+from shared.engine.decider import NotYours
 from shared.engine.execute import Decision, Intention
 from shared.engine.runtime import Running
 from shared.web.asking import PublicAsking
@@ -140,7 +140,7 @@ async def answer_survey(call: Call[SurveyBody]) -> Plan:
         at=call.now, actor=APPELLANT, round=link.number, via=Via.LINK, policy=callback_policy(),
         **call.body.model_dump(),
     )  # fmt: skip
-    return _as_appellant(CASE, link.appeal_id, command)
+    return by_appellant(link.appeal_id, command)
 
 
 async def reply(call: Call[ReplyBody]) -> Plan:
@@ -149,14 +149,14 @@ async def reply(call: Call[ReplyBody]) -> Plan:
     command = Reply(
         at=call.now, actor=APPELLANT, text=call.body.text, via=Via.LINK, to=link.number, policy=handling_policy()
     )
-    return _as_appellant(CASE, link.appeal_id, command)
+    return by_appellant(link.appeal_id, command)
 
 
 async def reopen_by_citizen(call: Call[ReopenBody]) -> Plan:
     """It is not solved after all."""
     row = await _known_by_code(call.running, call.subject, call.headers)
     command = Reopen(at=call.now, actor=APPELLANT, reason=call.body.reason, policy=callback_policy())
-    return _as_appellant(CASE, row["appeal_id"], command)
+    return by_appellant(row["appeal_id"], command)
 
 
 async def prefer(call: Call[PreferenceBody]) -> Plan:
@@ -193,10 +193,6 @@ async def _known_by_code(running: Running, ticket_no: str, headers: Mapping[str,
         return row
     _wrong_codes.note(ticket_no, running.clock.now())
     raise NotYours
-
-
-def _as_appellant(decider: Decider[Case], appeal_id: str, command: Command) -> Plan:
-    return Plan(Intention(decider, appeal_id, command, sealed_for=lambda case: case.subject_key), state_and_version)
 
 
 _TRACK = "/v1/track/{ticket_no}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -11,7 +12,7 @@ from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
 from services.feedback_service.afterwards import Evaluate
-from services.feedback_service.case import CASE
+from services.feedback_service.commands import by_appellant
 from services.feedback_service.handling import Reply
 from services.feedback_service.lead import LEADS, CloseLead, Outcome
 from services.feedback_service.links import Purpose
@@ -159,9 +160,8 @@ async def bring_receipt(call: Call[ReceiptBody]) -> Plan:
 async def bring_reply(call: Call[GatewayReplyBody]) -> Plan:
     """What came back: the digits that a survey asked for, or words for the unit."""
     row = await _notice_row(call.running, call.body.notice_id)
-    said = Intention(CASE, row["appeal_id"], _said(call, row), sealed_for=lambda case: case.subject_key)
     once = (f"gateway:{call.principal.sub}", call.body.message_id, "IDEMPOTENCY_KEY_REUSED")
-    return Plan(said, state_and_version, only_once=once)
+    return replace(by_appellant(row["appeal_id"], _said(call, row)), only_once=once)
 
 
 def _said(call: Call[GatewayReplyBody], row: RowMapping) -> Command:

@@ -46,7 +46,6 @@ RECIPIENTS = Table(
     _metadata,
     Column("appeal_id", Text, primary_key=True),
     *(Column(name, Text) for name in ("ticket_no", "person", "channel", "tracking_hash", "event_id", "appellant")),
-    Column("registered_at", DateTime(timezone=True)),
 )
 EVIDENCE = Table(
     "evidence",
@@ -126,6 +125,7 @@ class Cases(KeyedView):
 class Recipients(KeyedView):
     """One row an appeal: under which pseudonym its appellant is told, and the sealed number and address."""
 
+    VERSION = 2
     table = RECIPIENTS
     sources = ("intake",)
     indexes = ("ticket_no", "person")
@@ -140,7 +140,6 @@ class Recipients(KeyedView):
             person=data["appellant"]["ref"],
             event_id=event.id,
             appellant=orjson.dumps({"appellant": data["appellant"]}).decode(),
-            registered_at=event.time,
         )
 
 

@@ -129,10 +129,13 @@ async def test_a_share_is_asked_again_by_somebody_else(own: City, monkeypatch: p
     assert [one["subject"] for one in leads] == [disagreeing["appeal_id"]]
 
 
-async def test_the_lot_draws_about_the_share_that_the_policy_names(own: City) -> None:
-    running = own.running["feedback"]
-    drawn = [await commands._drawn(running, f"01890000-0000-7000-8000-{n:012d}") for n in range(3)]
-    assert drawn == [False] * 3  # nothing is drawn of what does not exist
+@pytest.mark.parametrize(("share", "least", "most"), [("0", 0, 0), ("0.02", 100, 300), ("1", 10_000, 10_000)])
+def test_the_lot_draws_about_the_share_that_the_policy_names(share: str, least: int, most: int) -> None:
+    policy = replace(POLICY, recheck_share=Decimal(share))
+    ids = [f"01890000-0000-7000-8000-{n:012d}" for n in range(10_000)]
+    lots = [commands.drawn(b"k" * 32, one, 1, policy) for one in ids]
+    assert least <= sum(lots) <= most
+    assert lots == [commands.drawn(b"k" * 32, one, 1, policy) for one in ids]
 
 
 async def test_a_unit_contests_an_answer_and_somebody_else_decides(own: City) -> None:

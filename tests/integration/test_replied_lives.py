@@ -23,8 +23,8 @@ from tests.support.city import SECRETS, START, City, Reply
 from tests.support.jobs import jobs
 from tests.support.realdata import real
 from tests.support.telephones import Telephones, telephones
-from tests.support.views import BEHIND
-from tests.support.waiting import PAUSE_SECONDS
+from tests.support.views import quiet
+from tests.support.waiting import until
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
 LIVES, TOGETHER, SEED = int(os.environ.get("LIVES", "200")), 32, 6
@@ -33,6 +33,8 @@ UNITS = ("bj-water", "bj-gas", "bj-power", "bj-housing")
 LIMIT_DAYS = 7
 ANSWERED_BY_DAY = (0, 2, 6)
 MINUTES = timedelta(minutes=1)
+LONG = 300.0
+"""A thousand lives at once take a while to be followed."""
 HAPPENED = {
     *("case-opened", "case-signed", "case-ended", "case-reopened", "rework-requested"),
     *("appellant-contacted", "appellant-unreachable", "message-posted", "feedback-given", "citizen-evaluated"),
@@ -90,19 +92,12 @@ class Story:
 
     async def settled(self) -> None:
         """Every consumer has taken everything, and no notice that is due waits."""
-        running = self.city.running
-        while True:
-            heads = {name: await one.log.heads() for name, one in running.items()}
-            behind = [
-                await one.pool.fetchval(BEHIND, source, head)
-                for one in running.values()
-                for source, head in heads.items()
-            ]
-            waiting = await running["feedback"].pool.fetchval(OPEN_NOTICES, self.city.clock.now())
-            again = {name: await one.log.heads() for name, one in running.items()}
-            if not any(behind) and not waiting and heads == again:
-                return
-            await asyncio.sleep(PAUSE_SECONDS * 10)
+        pool, now = self.city.running["feedback"].pool, self.city.clock.now()
+
+        async def nothing_waits() -> bool:
+            return await quiet(self.city.running) and not await pool.fetchval(OPEN_NOTICES, now)
+
+        await until(nothing_waits, patience_seconds=LONG)
 
     # What residents, units and officers do.
 
@@ -169,12 +164,11 @@ class Story:
 
     async def _done(self, path: str, body: Any, role: str | None, status: int = 200, **who: Any) -> Reply:
         """A city that is busy catching up is asked again."""
-        while True:
-            reply = await self.city.post(path, body, role, **who)
-            if reply.status not in {425, 503}:
-                assert reply.status == status, (path, reply.status, reply.raw)
-                return reply
-            await asyncio.sleep(PAUSE_SECONDS * 10)
+        reply = await until(
+            lambda: self.city.post(path, body, role, **who), lambda reply: reply.status not in {425, 503}, LONG
+        )
+        assert reply.status == status, (path, reply.status, reply.raw)
+        return reply
 
     async def in_state(self, *states: str) -> list[Life]:
         """The lives whose case is there, as feedback sees it."""

@@ -12,9 +12,11 @@ PAUSE_SECONDS = 0.01
 T = TypeVar("T")
 
 
-async def until(ask: Callable[[], Awaitable[T]], met: Callable[[T], bool] = bool) -> T:
+async def until(
+    ask: Callable[[], Awaitable[T]], met: Callable[[T], bool] = bool, patience_seconds: float = PATIENCE_SECONDS
+) -> T:
     """Ask again until the answer meets the condition; the answer that did. Raises TimeoutError."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
+    async with asyncio.timeout(patience_seconds):
         while not met(answer := await ask()):
             await asyncio.sleep(PAUSE_SECONDS)
     return answer
