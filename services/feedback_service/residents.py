@@ -15,7 +15,7 @@ from services.feedback_service.case import CASE
 from services.feedback_service.commands import ReopenBody, by_appellant
 from services.feedback_service.handling import WRITTEN_IN, Reply
 from services.feedback_service.links import Link, Purpose, read
-from services.feedback_service.pages import shown, wants_page
+from services.feedback_service.pages import PAGES
 from services.feedback_service.policy import callback_policy, handling_policy
 from services.feedback_service.preference import PREFERENCE, Preference, SetPreference
 from services.feedback_service.reading import case_row, messages_of, told_of
@@ -31,6 +31,7 @@ from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, ShortText, Text
 from shared.web.forms import FormRoute
 from shared.web.identity import Reach, Scope
+from shared.web.pages import wants_page
 from shared.web.tracking import APPELLANT, WrongCodes, shows_the_code
 
 router = APIRouter()
@@ -90,7 +91,7 @@ async def get_survey(token: str, request: Request, asking: PublicAsking) -> Resp
         "answered": case.evaluated,
     }
     seen |= {"questions": callback_policy().reasons}
-    return shown("survey", request, seen) if wants_page(request) else JSONResponse(seen, headers=NO_STORE)
+    return PAGES.shown("survey", request, seen) if wants_page(request) else JSONResponse(seen, headers=NO_STORE)
 
 
 def _may_answer(case: Case, link: Link, running: Running) -> bool:
@@ -112,14 +113,14 @@ async def get_thread(token: str, request: Request, asking: PublicAsking) -> Resp
     open_ = link.number not in case.thread.answered and case.state in WRITTEN_IN
     messages = messages_of(await told_of(running, row, hide=False)) if open_ else []
     seen = _about(row) | {"messages": messages, "open": open_}
-    return shown("thread", request, seen) if wants_page(request) else JSONResponse(seen, headers=NO_STORE)
+    return PAGES.shown("thread", request, seen) if wants_page(request) else JSONResponse(seen, headers=NO_STORE)
 
 
 def _nowhere(request: Request) -> Response:
     """A link that leads to nothing: a page for a person, a problem for a program. Raises NotYours."""
     if not wants_page(request):
         raise NotYours
-    return shown("nowhere", request, {}, status=404)
+    return PAGES.shown("nowhere", request, {}, status=404)
 
 
 async def _case(running: Running, link: Link) -> tuple[Case, RowMapping]:

@@ -1,43 +1,35 @@
-"""三率: the pure arithmetic of assessment, in Decimal from beginning to end.
+"""三率: the pure arithmetic of assessment, exact until it is shown.
 
-A rate is a percentage of the valid callbacks; the composite is their weighted sum. The same code serves the service
-and an auditor with a table of counts. Law: Regulation Art 32. Formulas and vectors: domain specification, sections 2.1
-and 6.
+A rate is a percentage of a measure, usually of the valid callbacks; the composite is the weighted sum of rates, and
+points for what a policy rewards. The same code serves the service and an auditor with a table of counts. Law:
+Regulation Art 32. Formulas and vectors: domain specification, sections 2.1 and 6.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
+from fractions import Fraction
 
-from services.scoring_service.policy import Policy
-from shared.contracts.codes import Satisfaction
+from services.scoring_service.counting import Counts, total
+from services.scoring_service.policy import THREE, Policy
+from services.scoring_service.policy_parts import Rate
+from shared.contracts.codes import League
 
-HUNDRED = Decimal(100)
+HUNDRED = Fraction(100)
 SHOWN_PLACES = Decimal("0.0001")
 _MODES = {"HALF_UP": ROUND_HALF_UP, "HALF_EVEN": ROUND_HALF_EVEN}
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What was counted for one unit in one period."""
-
-    unit_id: str
-    name: str
-    received: int = 0
-    valid_callbacks: int = 0
-    contacted: int = 0
-    resolved: int = 0
-    satisfied: int = 0
-    basically_satisfied: int = 0
-    dissatisfied: int = 0
-    not_stated: int = 0
+_EXACT = Context(prec=28, rounding=ROUND_HALF_EVEN)
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """The rates (percent) and composite of one unit; None when it is not rated. `shown` is the composite as ranked."""
+    """The rates (percent) and composite of one unit; None when it is not rated.
+
+    `shown` is the composite rounded, points included; `rates` are the policy's own beside the three; `low` and `high`
+    bound the composite, `shrunk` is it drawn towards the league. `provisional`: too few callbacks to be compared.
+    """
 
     counts: Counts
     rated: bool
@@ -47,59 +39,124 @@ class Score:
     composite: Decimal | None = None
     shown: Decimal | None = None
     rank: int | None = None
+    rates: Mapping[str, Decimal | None] = field(default_factory=dict)
+    points: Mapping[str, Decimal] = field(default_factory=dict)
+    low: Decimal | None = None
+    high: Decimal | None = None
+    shrunk: Decimal | None = None
+    provisional: bool = False
+    label: str | None = None
 
 
-def score(counts: Counts, policy: Policy) -> Score:
+def exact(rate: Rate, counts: Counts) -> Fraction | None:
+    """The rate as a fraction of 1; None where there is nothing to divide by."""
+    over: int = getattr(counts, rate.over)
+    if not over:
+        return None
+    parts = (Fraction(each) * int(getattr(counts, name)) for name, each in rate.of.items())
+    return sum(parts, Fraction(0)) / over
+
+
+def decimal(value: Fraction) -> Decimal:
+    """To 28 figures."""
+    return _EXACT.divide(Decimal(value.numerator), Decimal(value.denominator))
+
+
+def _percent(value: Fraction | None) -> Decimal | None:
+    return None if value is None else decimal(value * HUNDRED)
+
+
+def score(counts: Counts, policy: Policy, league: League | None = None, period: str | None = None) -> Score:
     """One unit under one policy, not yet ranked."""
-    valid = counts.valid_callbacks
-    if valid < policy.minimum_sample:
+    found = {name: exact(rate, counts) for name, rate in policy.every_rate.items()}
+    weights = weights_used(policy, policy.weights_for(league, period), found)
+    if counts.valid_callbacks < policy.minimum_sample or weights is None:
         return Score(counts, rated=False)
-    answers = {
-        Satisfaction.SATISFIED: counts.satisfied,
-        Satisfaction.BASICALLY_SATISFIED: counts.basically_satisfied,
-        Satisfaction.DISSATISFIED: counts.dissatisfied,
-        Satisfaction.NOT_STATED: counts.not_stated,
-    }
-    content = sum((policy.levels[level] * number for level, number in answers.items()), Decimal(0))
-    response, resolution = Decimal(counts.contacted), Decimal(counts.resolved)
-    weights = policy.weights
-    weighted = weights.response * response + weights.resolution * resolution + weights.satisfaction * content
-    composite = HUNDRED * weighted / valid
+    points = earned(policy, counts)
+    base = HUNDRED * sum((weight * (found[name] or 0) for name, weight in weights.items()), Fraction(0))
+    composite = decimal(min(HUNDRED, base + sum((Fraction(each) for each in points.values()), Fraction(0))))
+    ends = [_interval(policy.every_rate[name], counts, policy.interval.z) for name in weights]
+    low, high = (
+        sum((decimal(weight) * end[side] for weight, end in zip(weights.values(), ends, strict=True)), Decimal(0))
+        for side in (0, 1)
+    )
+    response, resolution, satisfaction = (_percent(found[name]) for name in THREE)
     return Score(
         counts,
         rated=True,
-        response_rate=HUNDRED * response / valid,
-        resolution_rate=HUNDRED * resolution / valid,
-        satisfaction_rate=HUNDRED * content / valid,
+        response_rate=response,
+        resolution_rate=resolution,
+        satisfaction_rate=satisfaction,
         composite=composite,
-        shown=composite.quantize(Decimal(1).scaleb(-policy.rounding.places), _MODES[policy.rounding.mode]),
+        shown=as_shown(composite, policy),
+        rates={name: _percent(found[name]) for name in policy.rates},
+        points=points,
+        low=low,
+        high=high,
     )
 
 
-def league_table(units: Sequence[Counts], policy: Policy) -> list[Score]:
-    """Ranked by the composite as shown, ties by the policy; units that are not rated come last, without a rank."""
-    scores = [score(counts, policy) for counts in units]
-    rated = sorted((s for s in scores if s.rated), key=lambda s: _order(s, policy))
-    ranked = [_with_rank(one, rank) for rank, one in enumerate(rated, 1)]
-    return ranked + sorted((s for s in scores if not s.rated), key=lambda s: s.counts.unit_id)
+def weights_used(
+    policy: Policy, weights: Mapping[str, Decimal], found: Mapping[str, Fraction | None]
+) -> dict[str, Fraction] | None:
+    """What each rate weighs for a unit: those with nothing to divide by are left out, or nothing can be said (None)."""
+    there = {name: Fraction(weight) for name, weight in weights.items() if weight}
+    for name in [name for name in there if found[name] is None]:
+        if policy.every_rate[name].when_empty == "NOT_RATED":
+            return None
+        del there[name]
+    whole = sum(there.values(), Fraction(0))
+    return {name: weight / whole for name, weight in there.items()} if whole else None
 
 
-def _order(one: Score, policy: Policy) -> tuple[object, ...]:
-    breaks = {"received_desc": -one.counts.received, "unit_id_asc": one.counts.unit_id}
-    return (-(one.shown or Decimal(0)), *(breaks[name] for name in policy.tie_break), one.counts.unit_id)
+def earned(policy: Policy, counts: Counts) -> dict[str, Decimal]:
+    """The points of every incentive, within its cap and, in the policy's order, within the cap of all together."""
+    left, points = policy.most_points, {}
+    for one in policy.incentives:
+        got = min(left, one.cap, one.points * getattr(counts, one.measure))
+        left -= got
+        points[one.id] = got
+    return points
 
 
-def _with_rank(one: Score, rank: int) -> Score:
-    return Score(
-        one.counts, True, one.response_rate, one.resolution_rate, one.satisfaction_rate, one.composite, one.shown, rank
-    )
+def _interval(rate: Rate, counts: Counts, z: Decimal) -> tuple[Decimal, Decimal]:
+    """Wilson's score interval in percent; cautious for answers that count in part (their variance is smaller)."""
+    part, number = exact(rate, counts), Decimal(getattr(counts, rate.over))
+    share = min(Decimal(1), decimal(part or Fraction(0)))
+    square = z * z
+    scale = 1 + square / number
+    middle = (share + square / (2 * number)) / scale
+    half = z / scale * _EXACT.sqrt(share * (1 - share) / number + square / (4 * number * number))
+    return max(Decimal(0), middle - half) * 100, min(Decimal(1), middle + half) * 100
+
+
+def as_shown(composite: Decimal, policy: Policy) -> Decimal:
+    """Rounded as the policy says."""
+    return composite.quantize(Decimal(1).scaleb(-policy.rounding.places), _MODES[policy.rounding.mode])
 
 
 def mean_of_units(scores: Sequence[Score]) -> dict[str, Decimal | None]:
     """The 汇总 row: rates and composite are the arithmetic mean over the rated units, not pooled."""
-    names = ("response_rate", "resolution_rate", "satisfaction_rate", "composite")
+    names = (*(f"{name}_rate" for name in THREE), "composite")
     rated = [one for one in scores if one.rated]
-    return {name: sum((getattr(s, name) for s in rated), Decimal(0)) / len(rated) if rated else None for name in names}
+    return {name: _mean([getattr(one, name) for one in rated]) for name in names}
+
+
+def _mean(figures: Sequence[Decimal | None]) -> Decimal | None:
+    known = [figure for figure in figures if figure is not None]
+    return _EXACT.divide(sum(known, Decimal(0)), Decimal(len(known))) if known else None
+
+
+def summary_of(scores: Sequence[Score], policy: Policy, league: League | None, period: str | None) -> Score:
+    """The last row: counts are sums; rates are means over units, or pooled, as the policy says."""
+    pooled = score(total(one.counts for one in scores), policy, league, period)
+    if policy.aggregation == "POOLED":
+        return pooled
+    rated = [one for one in scores if one.rated]
+    own = {name: _mean([one.rates[name] for one in rated]) for name in policy.rates}
+    mean = mean_of_units(scores)
+    shown = None if mean["composite"] is None else as_shown(mean["composite"], policy)
+    return replace(Score(pooled.counts, rated=bool(rated), shown=shown, rates=own), **mean)  # type: ignore[arg-type]
 
 
 def text(figure: Decimal | None) -> str | None:

@@ -31,6 +31,13 @@ def bounds(period: str, start_day: int) -> tuple[datetime, datetime]:
     return _start(first, start_day), _start(first + 1, start_day)
 
 
+def neighbour(period: str, months: int) -> str:
+    """The period so many months later, or with a negative number earlier."""
+    year, month = map(int, period.split("-"))
+    count = year * 12 + month - 1 + months
+    return f"{count // 12:04d}-{count % 12 + 1:02d}"
+
+
 def _start(months: int, day: int) -> datetime:
     return datetime(months // 12, months % 12 + 1, day, tzinfo=BEIJING)
 

@@ -3,78 +3,113 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from shared.contracts.codes import Satisfaction
+from services.scoring_service.policy_parts import (
+    Band,
+    Exclusions,
+    Figure,
+    Incentive,
+    Interval,
+    Labels,
+    Part,
+    Points,
+    Publishing,
+    Ranking,
+    Rate,
+    RateName,
+    Rounding,
+    WeightChange,
+    Weights,
+    no_overlap,
+    whole,
+)
+from shared.contracts.codes import League, Satisfaction
 from shared.contracts.envelope import Payload
 from shared.contracts.scoring import PolicyActivated, PolicyDrafted
 from shared.engine.decider import Command, Decider, NotYours, Refused
 
-_FIGURE = re.compile(r"(?:0|1)(?:\.[0-9]{1,10})?")
+THREE = ("response", "resolution", "satisfaction")
+"""三率; every policy has them, whether or not they weigh anything."""
+_STATED = {"response": "contact_stated", "resolution": "resolution_stated", "satisfaction": "satisfaction_stated"}
+_LEVELS = {
+    Satisfaction.SATISFIED: "satisfied",
+    Satisfaction.BASICALLY_SATISFIED: "basically_satisfied",
+    Satisfaction.DISSATISFIED: "dissatisfied",
+    Satisfaction.NOT_STATED: "not_stated",
+}
 
 
-def _decimal_text(value: Any) -> Decimal:
-    if not isinstance(value, str) or not _FIGURE.fullmatch(value):
-        raise ValueError('write figures from 0 to 1 as decimal strings, e.g. "0.40"')
-    return Decimal(value)
-
-
-Figure = Annotated[Decimal, BeforeValidator(_decimal_text), Field(ge=0, le=1, strict=False)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Weights(_Part):
-    """What each rate counts in the composite. They sum to 1."""
-
-    response: Figure
-    resolution: Figure
-    satisfaction: Figure
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> Self:
-        if self.response + self.resolution + self.satisfaction != 1:
-            raise ValueError("the weights must sum to 1")
-        return self
-
-
-class Rounding(_Part):
-    """How a composite is shown, and ranked."""
-
-    places: Annotated[int, Field(ge=0, le=6)]
-    mode: Literal["HALF_UP", "HALF_EVEN"]
-
-
-class Policy(_Part):
-    """One version. `levels`: how much each answer counts as satisfied."""
+class Policy(Part):
+    """One version. `levels`: how much each answer counts as satisfied. STATED divides by those who answered."""
 
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
     name: Annotated[str, Field(max_length=200)] = ""
     source: Annotated[str, Field(max_length=500)]
     weights: Weights
+    weight_changes: Annotated[tuple[WeightChange, ...], AfterValidator(no_overlap)] = ()
     levels: dict[Satisfaction, Figure]
-    denominator: Literal["VALID_CALLBACKS"]
+    denominator: Literal["VALID_CALLBACKS", "STATED"]
+    response: Literal["CALLBACK", "FIRST_CONTACT"] = "CALLBACK"
+    rates: dict[RateName, Rate] = Field(default_factory=dict)
     period_start_day: Annotated[int, Field(ge=1, le=28)]
     report_day_start_hour: Annotated[int, Field(ge=0, le=23)]
     counted_round: Literal["FIRST", "LAST"]
     minimum_sample: Annotated[int, Field(ge=1, le=100_000)]
     rounding: Rounding
     tie_break: tuple[Literal["received_desc", "unit_id_asc"], ...]
+    ranking: Ranking = Ranking()
+    aggregation: Literal["MEAN_OF_UNITS", "POOLED"] = "MEAN_OF_UNITS"
+    districts: Literal["ROLL_UP", "OWN"] = "OWN"
+    bands: Annotated[tuple[Band, ...], AfterValidator(whole)] = ()
+    labels: Labels | None = None
+    exclusions: Exclusions = Exclusions()
+    incentives: tuple[Incentive, ...] = ()
+    most_points: Points = Decimal(0)
+    publishing: Publishing = Publishing()
+    interval: Interval = Interval()
 
     @model_validator(mode="after")
-    def _every_level(self) -> Self:
+    def _consistent(self) -> Self:
         if missing := set(Satisfaction) - set(self.levels):
             raise ValueError(f"levels lacks {', '.join(sorted(missing))}")
+        if taken := set(self.rates) & set(THREE):
+            raise ValueError(f"{', '.join(sorted(taken))} is one of the three rates; give your rate another name")
+        every = [self.weights, *(change.weights for change in self.weight_changes)]
+        if unknown := {name for weights in every for name in weights} - self.every_rate.keys():
+            raise ValueError(f"weights names {', '.join(sorted(unknown))}, which is no rate here")
+        if self.ranking.mode == "BANDS" and not self.bands:
+            raise ValueError("a policy that grades by bands needs bands")
+        if len({one.id for one in self.incentives}) < len(self.incentives):
+            raise ValueError("two incentives have the same id")
         return self
+
+    @cached_property
+    def every_rate(self) -> Mapping[str, Rate]:
+        """The three and the policy's own, by name."""
+        over = _STATED if self.denominator == "STATED" else dict.fromkeys(THREE, "valid_callbacks")
+        content = {_LEVELS[level]: figure for level, figure in self.levels.items()}
+        response = Rate(of={"contacted": Decimal(1)}, over=over["response"])
+        if self.response == "FIRST_CONTACT":
+            response = Rate(of={"contacted_in_time": Decimal(1)}, over="received")
+        resolution = Rate(of={"resolved": Decimal(1)}, over=over["resolution"])
+        satisfaction = Rate(of=content, over=over["satisfaction"])
+        return dict(zip(THREE, (response, resolution, satisfaction), strict=True)) | self.rates
+
+    def weights_for(self, league: League | None, period: str | None) -> Mapping[str, Decimal]:
+        """What each rate weighs in a league and period."""
+        if period is not None:
+            for change in self.weight_changes:
+                if change.covers(league, period):
+                    return change.weights
+        return self.weights
 
 
 def read_policy(document: dict[str, Any]) -> Policy:

@@ -1,15 +1,24 @@
-"""What scoring does when it hears of a callback: the round enters the record."""
+"""What scoring does when it hears of a callback, and when nobody decides about a claim."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from services.scoring_service.assessment import ASSESSMENT, Record
+from services.scoring_service.exclusion import EXCLUSIONS, Lapse
 from shared.contracts.codes import Satisfaction
 from shared.contracts.envelope import Actor
 from shared.contracts.feedback import CallbackInvalidated, CallbackRecorded
-from shared.contracts.scoring import AssessmentRecorded
+from shared.contracts.scoring import (
+    AssessmentRecorded,
+    ExclusionAppealed,
+    ExclusionApproved,
+    ExclusionClaimed,
+    ExclusionRejected,
+)
+from shared.engine.deadlines import Deadline, Deadlines, Due, Met
 from shared.engine.execute import Intention
 from shared.engine.reacting import Heard, Reactions
 
@@ -47,3 +56,29 @@ def _record(heard: Heard, **answers: Any) -> Intention[Any]:
 
 
 REACTIONS = Reactions({CallbackRecorded: on_callback, CallbackInvalidated: on_invalid_callback})
+
+LAPSE = "lapse"
+
+
+def _waits(claim: ExclusionClaimed | ExclusionAppealed, _: datetime) -> Sequence[Deadline | Met]:
+    return [Deadline(f"{LAPSE}:{claim.exclusion_id}", claim.decide_by)]
+
+
+def _settled(decision: ExclusionApproved | ExclusionRejected, _: datetime) -> Sequence[Deadline | Met]:
+    return [Met(f"{LAPSE}:{decision.exclusion_id}")]
+
+
+def _lapse(due: Due) -> Intention[Any]:
+    command = Lapse(at=due.now, actor=SCORING, exclusion_id=due.name.partition(":")[2])
+    return Intention(EXCLUSIONS, due.subject, command)
+
+
+DEADLINES = Deadlines(
+    changes={
+        ExclusionClaimed: _waits,
+        ExclusionAppealed: _waits,
+        ExclusionApproved: _settled,
+        ExclusionRejected: _settled,
+    },
+    commands={LAPSE: _lapse},
+)

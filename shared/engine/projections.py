@@ -54,6 +54,8 @@ class View(ABC):
     table: ClassVar[Table]
     sources: ClassVar[tuple[str, ...]]
     indexes: ClassVar[tuple[str, ...]] = ()
+    beside: ClassVar[tuple[Table, ...]] = ()
+    """Further tables that the same events are folded into, in the same transactions."""
 
     @property
     def name(self) -> str:
@@ -62,6 +64,11 @@ class View(ABC):
     def prepared(self, keyring: Keyring, index_key: bytes) -> View:
         """The view with what it needs to open texts and to index them blindly; most need neither."""
         return self
+
+    def tables(self, physical: str) -> dict[str, Table]:
+        """Every table of this view by its name in a generation, of which the first is `physical`."""
+        generation = physical.removeprefix(self.name)
+        return {f"{table.name}{generation}": table for table in (self.table, *self.beside)}
 
     @abstractmethod
     def wants(self, event: Envelope) -> bool:
@@ -207,8 +214,9 @@ class Projection:
 
     async def _create(self, connection: Connection, generation: int) -> None:
         physical = self.consumer_name(generation)
-        copy = self.view.table.to_metadata(MetaData(), name=physical)
-        await connection.execute(str(CreateTable(copy).compile(dialect=_DIALECT)))
+        for name, table in self.view.tables(physical).items():
+            copy = table.to_metadata(MetaData(), name=name)
+            await connection.execute(str(CreateTable(copy).compile(dialect=_DIALECT)))
         for source in self.view.sources:
             await connection.execute(OPEN_CURSORS, physical, source, len(await self._bus.heads(source)))
 
@@ -219,11 +227,13 @@ class Projection:
             what = columns if columns.startswith("USING ") else f"({columns})"
             statement = f'CREATE INDEX "{physical}_{number}" ON "{physical}" {what}'
             await connection.execute(statement, timeout=INDEX_SECONDS)
-        await connection.execute(f'ANALYZE "{physical}"', timeout=INDEX_SECONDS)
+        for name in self.view.tables(physical):
+            await connection.execute(f'ANALYZE "{name}"', timeout=INDEX_SECONDS)
 
     async def _point_at(self, connection: Connection, generation: int) -> None:
-        await connection.execute(f'DROP VIEW IF EXISTS "{self.view.name}"')
-        await connection.execute(f'CREATE VIEW "{self.view.name}" AS SELECT * FROM "{self.consumer_name(generation)}"')
+        for name, table in self.view.tables(self.consumer_name(generation)).items():
+            await connection.execute(f'DROP VIEW IF EXISTS "{table.name}"')
+            await connection.execute(f'CREATE VIEW "{table.name}" AS SELECT * FROM "{name}"')
         await connection.execute(WRITE_GENERATION, self.view.name, self.view.VERSION, generation)
 
     async def _swap(self, old: int, new: int, progress: Callable[[int], None]) -> None:
@@ -237,10 +247,14 @@ class Projection:
                 progress(await self._consumer(new, source).catch_up(REBUILD_BATCH))
             await self._point_at(connection, new)
             await connection.execute(DROP_CURSORS, old_name)
-            await connection.execute(f'DROP TABLE IF EXISTS "{old_name}"')
+            await self._drop_tables(connection, old_name)
 
     async def _drop(self, connection: Connection, generation: int) -> None:
         """Remove what an interrupted rebuild left behind."""
         physical = self.consumer_name(generation)
         await connection.execute(DROP_CURSORS, physical)
-        await connection.execute(f'DROP TABLE IF EXISTS "{physical}"')
+        await self._drop_tables(connection, physical)
+
+    async def _drop_tables(self, connection: Connection, physical: str) -> None:
+        for name in self.view.tables(physical):
+            await connection.execute(f'DROP TABLE IF EXISTS "{name}"')

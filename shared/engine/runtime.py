@@ -145,6 +145,12 @@ class Running:
             while not await self.views_reached(source, partition, position):
                 log.info("waiting for views", service=source, partition=partition)
 
+    async def views_caught_up(self) -> bool:
+        """Whether our views have taken all that our own log holds now; waits a little, not for ever."""
+        heads = await self.log.heads()
+        reached = [await self.views_reached(self.service.name, *at) for at in enumerate(heads)]
+        return all(reached)
+
     async def heard_neighbours(self, subject: str) -> bool:
         """Wait until we know what neighbours had said about a subject when this was asked; False when it took too long.
 

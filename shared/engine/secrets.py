@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 KEY_BYTES = 32
@@ -16,20 +16,21 @@ class KeyFileMissing(Exception):
 
 @dataclass(frozen=True)
 class Secrets:
-    """`master` wraps the subjects' keys, `token` signs local bearer tokens, `index` blinds contact data and cursors."""
+    """`master` wraps the subjects' keys, `token` signs local bearer tokens, `index` blinds contact data and cursors,
+    `signing` is the Ed25519 seed that publications are signed with.
+    """
 
     master: bytes = field(repr=False)
     token: bytes = field(repr=False)
     index: bytes = field(repr=False)
+    signing: bytes = field(repr=False)
 
 
 def read_secrets(directory: Path, create: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> Secrets:
-    """Read `master.key`, `token.key`, `index.key`, 32 bytes each. Creates missing ones when allowed to."""
+    """Read `master.key`, `token.key`, `index.key`, `signing.key`, 32 bytes each; create missing ones where allowed."""
     if create:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Secrets(
-        **{name: _read(directory / f"{name}.key", create, random_bytes) for name in ("master", "token", "index")}
-    )
+    return Secrets(**{one.name: _read(directory / f"{one.name}.key", create, random_bytes) for one in fields(Secrets)})
 
 
 def _read(path: Path, create: bool, random_bytes: Callable[[int], bytes]) -> bytes:

@@ -48,6 +48,7 @@ class Settings(BaseSettings):
     kafka_prefix: Annotated[str, Field(pattern=r"^[a-z0-9._-]*$", description="before topic and group names")] = ""
     kafka_replicas: Annotated[int, Field(ge=1, le=9, description="copies of every topic that is created")] = 1
     webhook_networks: Annotated[str, Field(description="CIDRs, comma separated, that webhooks may call inside")] = ""
+    origin: Annotated[str, Field(pattern=r"^[^\s+]{1,100}$", description="whom what we sign is from")] = "jiesu.example"
     public_url: Annotated[str, Field(pattern=r"^https?://\S+$", description="where residents' links lead")] = (
         "http://127.0.0.1:8000"
     )

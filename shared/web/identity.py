@@ -62,6 +62,10 @@ class Scope(StrEnum):
     ATTACH = "appeal:attach"
     INVESTIGATE = "leads:close"
     BRING_REPLIES = "replies:bring"
+    CLAIM = "exclusion:claim"
+    JUDGE = "exclusion:judge"
+    KEEP_STANDINGS = "standings:keep"
+    CLOSE_PERIODS = "period:close"
 
 
 class Reach(StrEnum):
@@ -85,6 +89,7 @@ _HANDLER = {
     Scope.KEEP_LEDGER: Reach.UNIT,
     Scope.SUPERVISE: Reach.UNIT,
     Scope.KEEP_KNOWLEDGE: Reach.UNIT,
+    Scope.CLAIM: Reach.UNIT,
     Scope.SUBSCRIBE: Reach.UNIT,
     Scope.READ_REFERENCE: Reach.ALL,
     Scope.READ_SCORES: Reach.ALL,
@@ -120,6 +125,9 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.KEEP_CATALOGUE: Reach.ALL,
         Scope.KEEP_CLASSIFIERS: Reach.ALL,
         Scope.KEEP_POLICY: Reach.ALL,
+        Scope.JUDGE: Reach.ALL,
+        Scope.KEEP_STANDINGS: Reach.ALL,
+        Scope.CLOSE_PERIODS: Reach.ALL,
         Scope.SUBSCRIBE: Reach.ALL,
         Scope.KEEP_WEBHOOKS: Reach.ALL,
         Scope.KEEP_PERSONS: Reach.ALL,
@@ -129,6 +137,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.READ: Reach.DISTRICT,
         Scope.DISPATCH: Reach.DISTRICT,
         Scope.HANDLE: Reach.UNIT,
+        Scope.CLAIM: Reach.UNIT,
         Scope.SUPERVISE: Reach.DISTRICT,
         Scope.KEEP_LEDGER: Reach.DISTRICT,
         Scope.READ_REFERENCE: Reach.ALL,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from services.city import APIS
-from services.scoring_service.founding import SHIPPED
+from services.scoring_service.founding import shipped
 from shared.web.commands import CommandRoute
 from shared.web.identity import PERMISSIONS, Scope
 from shared.web.uploads import FileRoute
@@ -20,7 +20,7 @@ CANARY = "CANARY-7f3a-13800138000"
 NOBODY = "01890000-0000-7000-8000-000000000000"
 LIMIT = 256 * 1024
 NOON = "2026-11-23T12:00:00+08:00"
-POLICY = json.loads(SHIPPED.read_text(encoding="utf-8")) | {"version": "bad-input"}
+POLICY = dict(shipped()["BJ-HR-2025"]) | {"version": "bad-input"}
 _GOOD = """
 AppealBody {"kind": "HELP", "channel": "WEB", "content": "路灯不亮", "title": "路灯", "category_path": ["市政"],
   "raised_at": "2026-11-22T12:00:00+08:00", "tags": ["夜间"], "urgency": "GENERAL", "source_ref": "bad-input",
@@ -93,6 +93,14 @@ ReplyBody {"text": "周三在家"}
 PreferenceBody {"language": "zh", "off": ["SMS"], "optional": false}
 LeadBody {"key": "TEMPLATE_ANSWER:1", "outcome": "EXPLAINED"}
 ReceiptBody {"notice_id": "01890000-0000-5000-8000-000000000000", "arrived": true}
+ClaimBody {"reason": "FORCE_MAJEURE", "evidence": ["暴雨红色预警", "照片"], "files": [1]}
+ApproveBody {"reason": "证据充分"}
+RejectBody {"reason": "证据不足"}
+AssessmentAppealBody {"argument": "现场照片未被采信"}
+CreditBody {"kind": "PROACTIVE", "period": "2026-12", "decision": "京政办〔2026〕3号",
+  "appeals": ["01890000-0000-7000-8000-000000000001"]}
+DecisionBody {"decision": "京政办〔2026〕4号"}
+CloseBody {"policy": "BJ-HR-2025"}
 GatewayReplyBody {"notice_id": "01890000-0000-5000-8000-000000000000", "message_id": "sms-1", "text": "111"}
 """
 _PARTS = re.split(r"^(\w+) ", _GOOD, flags=re.MULTILINE)[1:]

@@ -20,6 +20,7 @@ from shared.engine.clock import ManualClock
 from shared.engine.ids import SystemIds
 from shared.engine.runtime import EVERY_ROLE, Role, Running, running_city
 from shared.engine.secrets import Secrets
+from shared.eventlog.log import partition_of
 from shared.messaging.bus import Bus
 from shared.web.app import create_app, create_city
 from shared.web.identity import Tokens
@@ -28,7 +29,7 @@ from tests.support.database import TestServer
 from tests.support.waiting import until
 
 START = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
-SECRETS = Secrets(master=b"m" * 32, token=b"t" * 32, index=b"i" * 32)
+SECRETS = Secrets(master=b"m" * 32, token=b"t" * 32, index=b"i" * 32, signing=b"s" * 32)
 AFTER_HOLD = timedelta(seconds=4)
 WATER = "bj-water"
 
@@ -117,9 +118,12 @@ class City:
         return await until(ask, met)
 
     async def until_state(self, appeal_id: str, *states: str) -> dict[str, Any]:
-        """Wait until the case is in one of these states."""
-        case: dict[str, Any] = await self.until(lambda: self.case(appeal_id), lambda case: case["state"] in states)
-        return case
+        """Wait until the case is in one of these states, and its story tells how it came there."""
+        met: dict[str, Any] = await self.until(lambda: self.case(appeal_id), lambda case: case["state"] in states)
+        intake = self.running["intake"]
+        await intake.heard(partition_of(appeal_id, intake.log.partitions), {"cases", "story"})
+        case = await self.case(appeal_id)
+        return case if case["state"] in states else met
 
     async def until_event(self, appeal_id: str, name: str) -> dict[str, Any]:
         """Wait until the timeline has an event of this name; that event."""

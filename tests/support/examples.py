@@ -19,6 +19,7 @@ SEALED = Sealed(key="k1", ct="c2VhbGVk")
 _PLAIN: dict[Any, Any] = {str: "文本", int: 1, bool: True, float: 0.5, Decimal: Decimal("1.00"), datetime: AT, Any: {}}
 _STREAMS = {
     **{"Unit": "unit", "Classifier": "model", "Catalogue": "catalogue", "Policy": "policy", "Import": "import"},
+    **{"Exclusion": "exclusions", "Credit": "credits", "Governance": "governance", "Period": "period"},
     **{"Notification": "notices", "Preferences": "preference", "SupervisionLead": "leads"},
 }
 _USUAL = {"intake": "appeal", "routing": "order", "feedback": "case", "scoring": "assessment"}
@@ -60,7 +61,8 @@ def _value(annotation: Any, filled: bool) -> Any:
     if origin in {Union, types.UnionType}:
         return SEALED if Sealed in arguments else _value(next(a for a in arguments if a is not type(None)), filled)
     if origin in {tuple, list}:
-        return (_value(arguments[0], filled),)
+        several = origin is tuple and Ellipsis not in arguments
+        return tuple(_value(one, filled) for one in (arguments if several else arguments[:1]))
     if origin is dict:
         return {}
     if isinstance(annotation, type) and issubclass(annotation, Enum):

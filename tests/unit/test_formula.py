@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -11,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scoring_service.formula import Counts, Score, league_table, mean_of_units, score, text
-from services.scoring_service.founding import SHIPPED
+from services.scoring_service.counting import Counts
+from services.scoring_service.formula import Score, mean_of_units, score, text
+from services.scoring_service.founding import shipped
 from services.scoring_service.policy import Policy, read_policy
+from services.scoring_service.ranking import league_table
 
-DOCUMENT: dict[str, Any] = json.loads(SHIPPED.read_text(encoding="utf-8"))
+DOCUMENT: dict[str, Any] = dict(shipped()["BJ-HR-2025"])
 POLICY = read_policy(DOCUMENT)
 BRIEFLY = settings(max_examples=50, deadline=None)
 

@@ -12,10 +12,11 @@ from urllib.parse import quote
 import pytest
 from starlette.requests import Request
 
-from services.feedback_service.pages import language_of, shown, wants_page
+from services.feedback_service.pages import PAGES
 from services.feedback_service.policy import read_table
 from services.feedback_service.residents import ReplyBody, SurveyBody
 from shared.contracts.codes import Language, Satisfaction
+from shared.web.pages import language_of, wants_page
 
 WORDS = read_table("pages.toml")
 HOSTILE = [
@@ -53,7 +54,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.texts: list[str] = []
-        self.response = shown(name, request(query, **headers), seen)
+        self.response = PAGES.shown(name, request(query, **headers), seen)
         self.html = bytes(self.response.body).decode("utf-8")
         self.feed(self.html)
         self.close()
@@ -152,7 +153,7 @@ def test_a_link_that_leads_nowhere_is_told_in_words_and_as_not_found(language: s
     page = Page("nowhere", {}, accept_language=language)
     assert WORDS[language]["call"] in page and "12345" in WORDS[language]["call"] and not page.all("form")
     assert page.response.status_code == 200
-    missing = shown("nowhere", request(accept_language=language), {}, status=404)
+    missing = PAGES.shown("nowhere", request(accept_language=language), {}, status=404)
     assert (missing.status_code, missing.body) == (404, page.response.body)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.scoring_service.founding import SHIPPED
+from services.scoring_service.founding import shipped
 from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, read_policy
 from shared.contracts.codes import Satisfaction
 from shared.contracts.envelope import BEIJING, Payload
@@ -23,7 +22,7 @@ AT = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 
 
 def document(**changes: Any) -> dict[str, Any]:
-    return json.loads(SHIPPED.read_text(encoding="utf-8")) | changes
+    return dict(shipped()["BJ-HR-2025"]) | changes
 
 
 DRAFT = DraftPolicy(at=AT, version="BJ-HR-2025", document=document())

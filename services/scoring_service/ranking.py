@@ -1,0 +1,122 @@
+"""四类排名: who stands where, and what that is called. Nobody leads on a handful of callbacks; ties are policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from decimal import Decimal
+
+from services.scoring_service.counting import Counts
+from services.scoring_service.formula import Score, as_shown, score
+from services.scoring_service.policy import Policy
+from shared.contracts.codes import League
+
+NOBODY: AbstractSet[str] = frozenset()
+
+
+def league_table(
+    units: Sequence[Counts],
+    policy: Policy,
+    league: League | None = None,
+    period: str | None = None,
+    before: Mapping[str, Decimal] | None = None,
+    governed: AbstractSet[str] = NOBODY,
+) -> list[Score]:
+    """Ranked by what the policy ranks by; units that are not rated come last, without a rank.
+
+    `before`: composites of the period before, by unit, for the label of the most improved. `governed`: 治理类.
+    """
+    scores = [score(counts, policy, league, period) for counts in units]
+    rated = [one for one in scores if one.rated]
+    rated = [_compared(one, policy) for one in _shrunk(rated, policy)]
+    in_order = _ranked(sorted(rated, key=lambda one: _order(one, policy)), policy)
+    labels = _labels(in_order, policy, league, before or {}, governed)
+    labelled = [replace(one, label=labels.get(one.counts.unit_id)) for one in in_order]
+    return labelled + sorted((one for one in scores if not one.rated), key=lambda one: one.counts.unit_id)
+
+
+def _shrunk(rated: Sequence[Score], policy: Policy) -> list[Score]:
+    """Each drawn towards the league: (n·own + k·mean) / (n + k), the mean being over all callbacks of the league."""
+    callbacks = sum(one.counts.valid_callbacks for one in rated)
+    if not callbacks:
+        return list(rated)
+    mean = sum((_composite(one) * one.counts.valid_callbacks for one in rated), Decimal(0)) / callbacks
+    strength = policy.ranking.strength
+    return [
+        replace(
+            one,
+            shrunk=(_composite(one) * one.counts.valid_callbacks + mean * strength)
+            / (one.counts.valid_callbacks + strength),
+        )
+        for one in rated
+    ]
+
+
+def _compared(one: Score, policy: Policy) -> Score:
+    return replace(one, provisional=one.counts.valid_callbacks < policy.ranking.minimum)
+
+
+def _composite(one: Score) -> Decimal:
+    return one.composite or Decimal(0)
+
+
+def _stands_at(one: Score, policy: Policy) -> Decimal:
+    by = one.shrunk if policy.ranking.by == "SHRUNK" and one.shrunk is not None else _composite(one)
+    return as_shown(by, policy)
+
+
+def _order(one: Score, policy: Policy) -> tuple[object, ...]:
+    breaks = {"received_desc": -one.counts.received, "unit_id_asc": one.counts.unit_id}
+    tied = (breaks[name] for name in policy.tie_break)
+    return (one.provisional, -_stands_at(one, policy), *tied, one.counts.unit_id)
+
+
+def _ranked(in_order: Sequence[Score], policy: Policy) -> list[Score]:
+    if policy.ranking.mode == "BANDS":
+        return list(in_order)
+    ranked: list[Score] = []
+    for place, one in enumerate(in_order, 1):
+        last = ranked[-1] if ranked else None
+        tied = last is not None and _tied(last, one, policy)
+        ranked.append(replace(one, rank=last.rank if tied and last else place))
+    return ranked
+
+
+def _tied(one: Score, other: Score, policy: Policy) -> bool:
+    same = one.provisional == other.provisional and _stands_at(one, policy) == _stands_at(other, policy)
+    return same and policy.ranking.ties == "SHARED"
+
+
+def _labels(
+    in_order: Sequence[Score],
+    policy: Policy,
+    league: League | None,
+    before: Mapping[str, Decimal],
+    governed: AbstractSet[str],
+) -> dict[str, str]:
+    """The label or band of each unit that has one. A managed list (治理类) counts more than a place."""
+    fit = [one for one in in_order if not one.provisional]
+    if policy.ranking.mode == "BANDS":
+        return {one.counts.unit_id: band_of(_stands_at(one, policy), policy) for one in fit}
+    rules = policy.labels
+    if rules is None or league not in rules.leagues:
+        return {}
+    names = [one.counts.unit_id for one in fit]
+    labels = dict.fromkeys(names[-rules.rectify :] if rules.rectify else (), "RECTIFY")
+    labels |= dict.fromkeys(_improved(fit, before)[: rules.improved or 0], "IMPROVED")
+    labels |= dict.fromkeys(names[: rules.advanced or 0], "ADVANCED")
+    listed = governed & {one.counts.unit_id for one in in_order} if rules.governance else NOBODY
+    return labels | dict.fromkeys(listed, "GOVERNANCE")
+
+
+def _improved(fit: Sequence[Score], before: Mapping[str, Decimal]) -> list[str]:
+    """Whose composite has gained, the most first."""
+    units = {one.counts.unit_id: one for one in fit}
+    gains = {unit: _composite(units[unit]) - before[unit] for unit in units.keys() & before.keys()}
+    return sorted((unit for unit, gain in gains.items() if gain > 0), key=lambda unit: (-gains[unit], unit))
+
+
+def band_of(composite: Decimal, policy: Policy) -> str:
+    """The band that a composite falls into."""
+    return next(band.code for band in sorted(policy.bands, key=lambda band: -band.least) if composite >= band.least)

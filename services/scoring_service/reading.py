@@ -1,0 +1,214 @@
+"""From the live tables to counts: of a league, at any moment that is past, in the units that there were then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import func, not_, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scoring_service.counting import CREDITS, MEASURES, NOTHING, Counts, Numbers, added, counted, numbers
+from services.scoring_service.life import Rule, life_of, shares
+from services.scoring_service.period import bounds
+from services.scoring_service.policy import Policy, read_policy
+from services.scoring_service.tallying import LIVES, MIXES, TALLIES, facts_in, registered_within
+from services.scoring_service.views import POLICIES, STANDINGS, UNITS
+from shared.contracts.codes import Basis, League
+from shared.engine.decider import NotYours
+
+_KINDS = {"PROACTIVE": CREDITS[0], "HARD_CASE": CREDITS[1]}
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """An organisation as it was entered at a moment."""
+
+    unit_id: str
+    name: str
+    unit_type: str
+    parent_id: str | None
+    closed: bool
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What is counted: appeals registered in a period, on a basis, perhaps of one category; as known at `as_of`.
+
+    `units_of`: the organisation of that moment, where it is not that of `as_of`.
+    """
+
+    policy: Policy
+    period: str
+    basis: Basis
+    as_of: datetime | None = None
+    category: str | None = None
+    units_of: datetime | None = None
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(self.policy.counted_round)
+
+    @property
+    def days(self) -> tuple[date, date]:
+        """The first day and the first day after."""
+        start, end = bounds(self.period, self.policy.period_start_day)
+        return start.date(), end.date()
+
+    def takes(self, ground: str) -> bool:
+        """Whether an appeal that was left out on this ground counts here; only grounds that the policy knows do."""
+        return self.basis is Basis.ALL or ground not in self.policy.exclusions.grounds
+
+
+async def policy_named(connection: AsyncConnection, version: str) -> Policy:
+    """A version, in force or not. Raises NotYours when there is none."""
+    return await _read(connection, select(POLICIES.c.document).where(POLICIES.c.policy_version == version))
+
+
+async def policy_in_force(connection: AsyncConnection, at: datetime, known_at: datetime) -> Policy:
+    """The one whose time had come at a moment, among those that had been activated by another."""
+    active = (POLICIES.c.activated_at <= known_at) & (POLICIES.c.effective_from <= at)
+    latest = select(POLICIES.c.document).where(active)
+    return await _read(
+        connection, latest.order_by(POLICIES.c.effective_from.desc(), POLICIES.c.activated_at.desc()).limit(1)
+    )
+
+
+async def policy_for(connection: AsyncConnection, version: str | None, period: str, at: datetime) -> Policy:
+    """By which a period is scored, seen from a moment: the one named, or in force when the period ended, or then.
+
+    So a policy is never applied by itself to a period that ended before it came into force. Raises NotYours.
+    """
+    if version is not None:
+        return await policy_named(connection, version)
+    policy = await policy_in_force(connection, at, at)
+    end = bounds(period, policy.period_start_day)[1]
+    return await policy_in_force(connection, end, at) if end < at else policy
+
+
+async def _read(connection: AsyncConnection, query: Any) -> Policy:
+    document = (await connection.execute(query)).scalar()
+    if document is None:
+        raise NotYours
+    return read_policy(orjson.loads(document))
+
+
+async def units_at(connection: AsyncConnection, as_of: datetime | None) -> dict[str, Unit]:
+    """Every unit as it was entered then; the latest entry of now, where no moment is given."""
+    query = select(UNITS).ext(distinct_on(UNITS.c.unit_id)).order_by(UNITS.c.unit_id, UNITS.c.version.desc())
+    if as_of is not None:
+        query = query.where(UNITS.c.changed_at <= as_of)
+    rows = (await connection.execute(query)).mappings()
+    return {
+        row["unit_id"]: Unit(row["unit_id"], row["name"], row["unit_type"], row["parent_id"], bool(row["closed"]))
+        for row in rows
+    }
+
+
+async def counts_at(connection: AsyncConnection, scope: Scope) -> dict[str, Numbers]:
+    """The numbers of every unit that anything is counted for: today's sums, less what was not known at the moment."""
+    table = MIXES if scope.category is not None else TALLIES
+    start, end = scope.days
+    query = (
+        select(table.c.unit_id, *(func.sum(table.c[name]) for name in MEASURES))
+        .where(table.c.rule == str(scope.rule), table.c.registered_on >= start, table.c.registered_on < end)
+        .group_by(table.c.unit_id)
+    )
+    if scope.category is not None:
+        query = query.where(MIXES.c.category == scope.category)
+    if scope.basis is Basis.ASSESSED:
+        query = query.where(not_(table.c.ground.in_(list(scope.policy.exclusions.grounds))))
+    found = {row[0]: tuple(row[1:]) for row in await connection.execute(query)}
+    if scope.as_of is not None:
+        for unit, later in (await _known_later(connection, scope, scope.as_of)).items():
+            found[unit] = added(found.get(unit, NOTHING), later, -1)
+    return {unit: sums for unit, sums in found.items() if any(sums)}
+
+
+async def _known_later(connection: AsyncConnection, scope: Scope, as_of: datetime) -> dict[str, Numbers]:
+    """What lives add today more than they did at that moment."""
+    query = select(LIVES.c.facts).where(registered_within(*scope.days), LIVES.c.changed_at > as_of)
+    later: dict[str, Numbers] = {}
+    async for (facts,) in await connection.stream(query):
+        heard = facts_in(facts)
+        for life, sign in ((life_of(heard), 1), (life_of(heard, as_of), -1)):
+            for share in shares(life, scope.rule):
+                if scope.takes(share.ground) and scope.category in (None, share.category):
+                    later[share.unit_id] = added(later.get(share.unit_id, NOTHING), share.counts, sign)
+    return later
+
+
+async def credits_at(connection: AsyncConnection, scope: Scope, now: datetime) -> dict[str, Numbers]:
+    """The credits given to units for the period."""
+    at = scope.as_of or now
+    query = select(STANDINGS).where(
+        STANDINGS.c.period == scope.period,
+        STANDINGS.c.since <= at,
+        STANDINGS.c.until.is_(None) | (STANDINGS.c.until > at),
+    )
+    found: dict[str, Numbers] = {}
+    for row in (await connection.execute(query)).mappings():
+        one = numbers(**{_KINDS[row["kind"]]: 1})
+        found[row["unit_id"]] = added(found.get(row["unit_id"], NOTHING), one)
+    return found
+
+
+async def governed_at(connection: AsyncConnection, at: datetime) -> frozenset[str]:
+    """治理类: the units on the managed list at a moment."""
+    query = select(STANDINGS.c.unit_id).where(
+        STANDINGS.c.kind == "GOVERNANCE",
+        STANDINGS.c.since <= at,
+        STANDINGS.c.until.is_(None) | (STANDINGS.c.until > at),
+    )
+    return frozenset((await connection.execute(query)).scalars())
+
+
+def of_league(
+    found: Mapping[str, Numbers], units: Mapping[str, Unit], league: League | None, policy: Policy
+) -> list[Counts]:
+    """The counts of every unit of a league, also of those that received nothing; closed ones only if they did.
+
+    A district stands for its streets and towns as well, where the policy rolls up.
+    """
+    sums = dict(found)
+    if league is League.DISTRICT and policy.districts == "ROLL_UP":
+        for unit in units.values():
+            top = _district_of(unit, units)
+            if top is not None and top != unit.unit_id and unit.unit_id in found:
+                sums[top] = added(sums.get(top, NOTHING), found[unit.unit_id])
+    wanted: Sequence[Unit] = [one for one in units.values() if league is None or one.unit_type == league]
+    return [
+        counted(one.unit_id, one.name, sums.get(one.unit_id, NOTHING))
+        for one in sorted(wanted, key=lambda one: one.unit_id)
+        if one.unit_id in sums or not one.closed
+    ]
+
+
+def _district_of(unit: Unit, units: Mapping[str, Unit]) -> str | None:
+    """The district that a unit belongs to, itself for a district. A tree that bites its tail has none."""
+    seen: set[str] = set()
+    at: Unit | None = unit
+    while at is not None and at.unit_id not in seen:
+        if at.unit_type == League.DISTRICT:
+            return at.unit_id
+        seen.add(at.unit_id)
+        at = units.get(at.parent_id or "")
+    return None
+
+
+async def mixes_at(connection: AsyncConnection, scope: Scope) -> list[tuple[str, str, int, int]]:
+    """Unit, category, valid callbacks, resolved: for how hard a unit's mixture of matters is."""
+    start, end = scope.days
+    query = (
+        select(MIXES.c.unit_id, MIXES.c.category, func.sum(MIXES.c.valid_callbacks), func.sum(MIXES.c.resolved))
+        .where(MIXES.c.rule == str(scope.rule), MIXES.c.registered_on >= start, MIXES.c.registered_on < end)
+        .group_by(MIXES.c.unit_id, MIXES.c.category)
+    )
+    if scope.basis is Basis.ASSESSED:
+        query = query.where(not_(MIXES.c.ground.in_(list(scope.policy.exclusions.grounds))))
+    rows: Any = await connection.execute(query)
+    return [(row[0], row[1], row[2], row[3]) for row in rows]

@@ -1,0 +1,108 @@
+"""更正: a closed period is looked at again, and what is different now is published beside what was published."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Never
+
+import orjson
+import structlog
+from sqlalchemy import RowMapping, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from services.scoring_service.closing import PERIOD, RestatePeriod
+from services.scoring_service.publishing import causes_since, drawn_up, signer
+from services.scoring_service.reading import Scope, policy_named
+from services.scoring_service.tables import snapshot
+from services.scoring_service.views import PUBLICATIONS
+from shared.contracts.codes import Basis
+from shared.contracts.envelope import Actor
+from shared.contracts.scoring import PeriodClosed, PeriodRestated
+from shared.engine.consume import TRANSIENT
+from shared.engine.execute import Intention
+from shared.engine.runtime import Running
+
+LOOK_SECONDS = 5.0
+RESTATING = Actor("RESTATING")
+log = structlog.get_logger()
+
+
+async def keep_restating(running: Running) -> Never:
+    """Look at every closed period as often as its policy says, for ever; any number of processes may."""
+    looked_at: dict[str, datetime] = {}
+    while True:
+        try:
+            for period, policy in (await _closed(running)).items():
+                now = running.clock.now()
+                if looked_at.get(period, datetime.min.replace(tzinfo=now.tzinfo)) + policy <= now:
+                    looked_at[period] = now
+                    await restate(running, period, now)
+        except (*TRANSIENT, PoolTimeout, DBAPIError) as error:
+            log.warning("restating again", reason=type(error).__name__)
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def restate(running: Running, period: str, now: datetime) -> None:
+    """Publish what has changed, if anything has and all that our log holds is in the views."""
+    if not await running.views_caught_up():
+        return
+    if tables := await restatements(running, period, now):
+        command = RestatePeriod(at=now, actor=RESTATING, tables=tables)
+        await running.executor.execute(Intention(PERIOD, period, command))
+
+
+async def _closed(running: Running) -> dict[str, timedelta]:
+    """Every closed period, and how often it is looked at."""
+    query = select(PUBLICATIONS.c.period, PUBLICATIONS.c.policy_version).distinct()
+    closed: dict[str, timedelta] = {}
+    async with running.reads.connect() as connection:
+        for period, version in (await connection.execute(query)).all():
+            policy = await policy_named(connection, version)
+            closed[period] = timedelta(days=policy.publishing.restate_after_days)
+    return closed
+
+
+async def restatements(running: Running, period: str, now: datetime) -> list[PeriodRestated] | None:
+    """For every league whose counts are not what was last published: those of now, and why. None: it is not closed."""
+    async with snapshot(running) as connection:
+        query = select(PUBLICATIONS).where(PUBLICATIONS.c.period == period).order_by(PUBLICATIONS.c.number)
+        rows = (await connection.execute(query)).mappings().all()
+        if not rows:
+            return None
+        last = {row["league"]: row for row in rows}
+        policy = await policy_named(connection, next(iter(last.values()))["policy_version"])
+        sign = signer(running.settings.origin, running.secrets.signing)
+        found = []
+        for facts in await drawn_up(connection, policy, period, now, sign, units_of=rows[0]["as_of"]):
+            row = last[facts["league"]]
+            if _same(facts, row):
+                continue
+            units = frozenset(unit for figures in facts["figures"] for unit, _, _ in figures.units)
+            causes, number = await causes_since(connection, Scope(policy, period, Basis.ALL), row["as_of"], units)
+            more = {
+                "number": row["number"] + 1,
+                "replaces": row["digest"],
+                "causes": tuple(causes),
+                "causes_in_all": number,
+            }
+            found.append(PeriodRestated.model_validate(facts | more))
+        return found
+
+
+def _same(facts: Mapping[str, object], row: RowMapping) -> bool:
+    """Whether the counts are those that were published last; names and what stands beside them do not matter."""
+    published = PeriodClosed.model_validate(
+        {name: value for name, value in orjson.loads(row["document"]).items() if name in PeriodClosed.model_fields}
+    )
+    now = PeriodClosed.model_validate(facts)
+    return _counts(now) == _counts(published)
+
+
+def _counts(publication: PeriodClosed) -> Sequence[object]:
+    return [
+        (figures.basis, [(unit, numbers) for unit, _, numbers in figures.units if any(numbers)])
+        for figures in publication.figures
+    ]

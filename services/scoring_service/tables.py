@@ -1,0 +1,122 @@
+"""A league table, put together: counts, credits, the period before, and what an average unit would have reached."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.scoring_service.counting import NOTHING, Counts, added, counted, numbers_of
+from services.scoring_service.formula import HUNDRED, Score, decimal, summary_of
+from services.scoring_service.period import bounds, neighbour
+from services.scoring_service.policy import Policy
+from services.scoring_service.ranking import NOBODY, league_table
+from services.scoring_service.reading import (
+    Scope,
+    counts_at,
+    credits_at,
+    governed_at,
+    mixes_at,
+    of_league,
+    units_at,
+)
+from shared.contracts.codes import Basis, League
+from shared.engine.runtime import Running
+
+FIRST_PERIOD = "1900-01"
+"""Nothing comes before it."""
+
+
+@dataclass(frozen=True)
+class LeagueTable:
+    """Who stood where. `before`: the scores of the period before, by unit; `expected`: what the city's average would
+    have solved of the same matters, in percent, so that a low figure is a hard mixture.
+    """
+
+    policy: Policy
+    period: str
+    league: League | None
+    basis: Basis
+    as_of: datetime
+    scores: Sequence[Score]
+    before: Mapping[str, Score] = field(default_factory=dict)
+    expected: Mapping[str, Decimal] = field(default_factory=dict)
+    governed: AbstractSet[str] = NOBODY
+
+    @property
+    def summary(self) -> Score:
+        return summary_of(self.scores, self.policy, self.league, self.period)
+
+
+@asynccontextmanager
+async def snapshot(running: Running) -> AsyncIterator[AsyncConnection]:
+    """A connection on which everything is read as it stood at one moment."""
+    async with running.reads.connect() as connection:
+        yield await connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+async def counts_of(connection: AsyncConnection, scope: Scope, league: League | None, now: datetime) -> list[Counts]:
+    """The counts of a league with its credits."""
+    units = await units_at(connection, scope.units_of or scope.as_of)
+    found = of_league(await counts_at(connection, scope), units, league, scope.policy)
+    if scope.category is not None:
+        return found
+    given = await credits_at(connection, scope, now)
+    return [counted(one.unit_id, one.name, added(numbers_of(one), given.get(one.unit_id, NOTHING))) for one in found]
+
+
+async def read_table(
+    connection: AsyncConnection,
+    scope: Scope,
+    league: League,
+    now: datetime,
+    *,
+    compared: bool = True,
+    weighed: bool = False,
+) -> LeagueTable:
+    """The table as known at `scope.as_of`; `compared` with the period before, `weighed` with what to expect."""
+    policy, at = scope.policy, scope.as_of or now
+    before: dict[str, Score] = {}
+    if compared and scope.period > FIRST_PERIOD:
+        earlier = replace(scope, period=neighbour(scope.period, -1))
+        last = league_table(await counts_of(connection, earlier, league, now), policy, league, earlier.period)
+        before = {one.counts.unit_id: one for one in last if one.rated}
+    counts = await counts_of(connection, scope, league, now)
+    governed = await governed_at(connection, at)
+    expected = expected_of(await mixes_at(connection, scope)) if weighed else {}
+    return made(LeagueTable(policy, scope.period, league, scope.basis, at, (), before, expected, governed), counts)
+
+
+def made(frame: LeagueTable, counts: Sequence[Counts]) -> LeagueTable:
+    """The table with these counts, ranked."""
+    before = {unit: one.composite for unit, one in frame.before.items() if one.composite is not None}
+    scores = league_table(counts, frame.policy, frame.league, frame.period, before, frame.governed)
+    return replace(frame, scores=scores)
+
+
+def expected_of(mixes: Sequence[tuple[str, str, int, int]]) -> dict[str, Decimal]:
+    """Indirect standardisation: each category at the city's own resolution rate, in the unit's proportions."""
+    valid: defaultdict[str, int] = defaultdict(int)
+    solved: defaultdict[str, int] = defaultdict(int)
+    for _, category, callbacks, resolved in mixes:
+        valid[category] += callbacks
+        solved[category] += resolved
+    own: defaultdict[str, int] = defaultdict(int)
+    average: defaultdict[str, Fraction] = defaultdict(Fraction)
+    for unit, category, callbacks, _ in mixes:
+        if callbacks:
+            own[unit] += callbacks
+            average[unit] += Fraction(callbacks * solved[category], valid[category])
+    return {unit: decimal(HUNDRED * average[unit] / own[unit]) for unit in own}
+
+
+def ended(period: str, policy: Policy, now: datetime, days: int = 0) -> bool:
+    """Whether the last day of a period has been over for so many days."""
+    return bounds(period, policy.period_start_day)[1] + timedelta(days=days) <= now
