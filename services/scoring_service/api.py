@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 import orjson
@@ -24,7 +25,7 @@ from services.scoring_service.documents import document_of, item_of
 from services.scoring_service.formula import score
 from services.scoring_service.lives import owners
 from services.scoring_service.period import bounds, period_of
-from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, read_policy
+from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, Policy, read_policy
 from services.scoring_service.policy_parts import PERIOD_PATTERN
 from services.scoring_service.reading import Scope as Counted
 from services.scoring_service.reading import policy_for, policy_in_force, policy_named
@@ -94,6 +95,7 @@ async def get_scores(
     as_of: AsOf = None,
     category: Category = None,
     weighed: Annotated[bool, Query(description="with what the city's average solves of the same matters")] = False,
+    day: Annotated[date | None, Query(description="of one report day of the period alone")] = None,
 ) -> Response:
     """Counts, rates, composite with its interval, rank, change and label of every unit of a league, as they are now or
     were at `as_of`, under the policy in force then. JSON, `text/csv`, XLSX, or `text/html` to print.
@@ -102,12 +104,23 @@ async def get_scores(
     at = past(as_of, now)
     async with snapshot(asking.running) as connection:
         rules = await policy_for(connection, policy, period, at or now)
-        scope = Counted(rules, period, basis, at, category)
-        table = await read_table(connection, scope, league, now, weighed=weighed)
+        scope = Counted(rules, period, basis, at, category, day=_of_period(day, period, category, rules))
+        table = await read_table(connection, scope, league, now, compared=day is None, weighed=weighed)
     document = document_of(table)
     if category is not None:
         document["category"] = category
     return table_answer(request, document, f"scores-{league.lower()}-{period}-{basis.lower()}")
+
+
+def _of_period(day: date | None, period: str, category: str | None, policy: Policy) -> date | None:
+    """Raises VALIDATION_FAILED for a day of another period, and for a day's categories, which are not kept."""
+    if day is None:
+        return None
+    start, end = bounds(period, policy.period_start_day)
+    if category is not None or not start.date() <= day <= end.date():
+        message = "give a day of the period, without a category"
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/day", "message": message}])
+    return day
 
 
 @router.get("/v1/units/{unit_id}/scores", summary="A unit's history")

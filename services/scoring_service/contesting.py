@@ -43,7 +43,7 @@ class ClaimBody(Body):
     """`reason` is one of the grounds of the policy; `evidence` in words; `files` are numbers of the appeal's files."""
 
     reason: Ground
-    evidence: Text | Annotated[tuple[Text, ...], Field(min_length=1, max_length=20, strict=False)]
+    evidence: Text
     files: Annotated[tuple[int, ...], Field(max_length=50, strict=False)] = ()
 
 
@@ -91,7 +91,7 @@ async def claim(call: Call[ClaimBody]) -> Plan:
         district=district,
         ground=body.reason,
         kind=ground.kind,
-        evidence=(body.evidence,) if isinstance(body.evidence, str) else body.evidence,
+        evidence=body.evidence,
         files=body.files,
         decide_by=call.now + timedelta(days=policy.exclusions.decide_days),
         period=_period(life, policy),

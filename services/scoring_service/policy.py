@@ -60,7 +60,7 @@ class Policy(Part):
     response: Literal["CALLBACK", "FIRST_CONTACT"] = "CALLBACK"
     rates: dict[RateName, Rate] = Field(default_factory=dict)
     period_start_day: Annotated[int, Field(ge=1, le=28)]
-    report_day_start_hour: Annotated[int, Field(ge=0, le=23)]
+    report_day_start_hour: Literal[0, 12]
     counted_round: Literal["FIRST", "LAST"]
     minimum_sample: Annotated[int, Field(ge=1, le=100_000)]
     rounding: Rounding

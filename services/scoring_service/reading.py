@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -13,8 +13,8 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scoring_service.counting import CREDITS, MEASURES, NOTHING, Counts, Numbers, added, counted, numbers
-from services.scoring_service.life import Rule, life_of, shares
-from services.scoring_service.period import bounds
+from services.scoring_service.life import Rule, day_of, life_of, shares
+from services.scoring_service.period import bounds, report_day
 from services.scoring_service.policy import Policy, read_policy
 from services.scoring_service.tallying import LIVES, MIXES, TALLIES, facts_in, registered_within
 from services.scoring_service.views import POLICIES, STANDINGS, UNITS
@@ -39,7 +39,7 @@ class Unit:
 class Scope:
     """What is counted: appeals registered in a period, on a basis, perhaps of one category; as known at `as_of`.
 
-    `units_of`: the organisation of that moment, where it is not that of `as_of`.
+    `units_of`: the organisation of that moment, where it is not that of `as_of`. `day`: of one report day alone.
     """
 
     policy: Policy
@@ -48,6 +48,7 @@ class Scope:
     as_of: datetime | None = None
     category: str | None = None
     units_of: datetime | None = None
+    day: date | None = None
 
     @property
     def rule(self) -> Rule:
@@ -56,8 +57,18 @@ class Scope:
     @property
     def days(self) -> tuple[date, date]:
         """The first day and the first day after."""
+        if self.day is not None:
+            return self.day - timedelta(days=1 if self.policy.report_day_start_hour else 0), self.day + timedelta(
+                days=1
+            )
         start, end = bounds(self.period, self.policy.period_start_day)
         return start.date(), end.date()
+
+    def within(self, moment: datetime) -> bool:
+        """Whether an appeal that was registered then is counted here."""
+        if self.day is not None:
+            return report_day(moment, self.policy.report_day_start_hour) == self.day
+        return self.days[0] <= day_of(moment)[0] < self.days[1]
 
     def takes(self, ground: str) -> bool:
         """Whether an appeal that was left out on this ground counts here; only grounds that the policy knows do."""
@@ -120,6 +131,8 @@ async def counts_at(connection: AsyncConnection, scope: Scope) -> dict[str, Numb
     )
     if scope.category is not None:
         query = query.where(MIXES.c.category == scope.category)
+    elif scope.day is not None and scope.policy.report_day_start_hour:
+        query = query.where(TALLIES.c.afternoon == (TALLIES.c.registered_on < scope.day))
     if scope.basis is Basis.ASSESSED:
         query = query.where(not_(table.c.ground.in_(list(scope.policy.exclusions.grounds))))
     found = {row[0]: tuple(row[1:]) for row in await connection.execute(query)}
@@ -135,7 +148,10 @@ async def _known_later(connection: AsyncConnection, scope: Scope, as_of: datetim
     later: dict[str, Numbers] = {}
     async for (facts,) in await connection.stream(query):
         heard = facts_in(facts)
-        for life, sign in ((life_of(heard), 1), (life_of(heard, as_of), -1)):
+        now = life_of(heard)
+        if now.registered_at is None or not scope.within(now.registered_at):
+            continue
+        for life, sign in ((now, 1), (life_of(heard, as_of), -1)):
             for share in shares(life, scope.rule):
                 if scope.takes(share.ground) and scope.category in (None, share.category):
                     later[share.unit_id] = added(later.get(share.unit_id, NOTHING), share.counts, sign)

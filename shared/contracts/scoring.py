@@ -55,7 +55,7 @@ class ExclusionClaimed(_Scoring):
     district: str | None = None
     ground: str
     kind: Literal["EXCLUSION", "TOLERANCE"]
-    evidence: tuple[Personal, ...]
+    evidence: Personal
     files: tuple[int, ...] = ()
     decide_by: Instant
     period: str

@@ -93,14 +93,14 @@ ReplyBody {"text": "周三在家"}
 PreferenceBody {"language": "zh", "off": ["SMS"], "optional": false}
 LeadBody {"key": "TEMPLATE_ANSWER:1", "outcome": "EXPLAINED"}
 ReceiptBody {"notice_id": "01890000-0000-5000-8000-000000000000", "arrived": true}
-ClaimBody {"reason": "FORCE_MAJEURE", "evidence": ["暴雨红色预警", "照片"], "files": [1]}
+ClaimBody {"reason": "FORCE_MAJEURE", "evidence": "暴雨红色预警，见照片", "files": [1]}
 ApproveBody {"reason": "证据充分"}
 RejectBody {"reason": "证据不足"}
 AssessmentAppealBody {"argument": "现场照片未被采信"}
 CreditBody {"kind": "PROACTIVE", "period": "2026-12", "decision": "京政办〔2026〕3号",
   "appeals": ["01890000-0000-7000-8000-000000000001"]}
 DecisionBody {"decision": "京政办〔2026〕4号"}
-CloseBody {"policy": "BJ-HR-2025"}
+CloseBody {"policy": "draft-7"}
 GatewayReplyBody {"notice_id": "01890000-0000-5000-8000-000000000000", "message_id": "sms-1", "text": "111"}
 """
 _PARTS = re.split(r"^(\w+) ", _GOOD, flags=re.MULTILINE)[1:]
