@@ -19,6 +19,7 @@ from rich.table import Table
 from services.addresses import addresses, everywhere
 from services.charting import WrongFacts, chart, read_facts
 from services.importing import Report, WrongMap, bodies_of, import_file, read_map
+from services.laboratory import simulate_past
 from services.learning import app as learning
 from services.operations import app as operations
 from services.screen import bar, run, screen, step
@@ -154,9 +155,17 @@ def simulate_command(
     open_cases: Annotated[bool, typer.Option("--open", help="no new appeals: live all open ones to their end")] = False,
     seed: Annotated[int, typer.Option(help="the same seed, the same city")] = 1,
     url: Annotated[str | None, typer.Option(help="the city [default: the one running here]")] = None,
+    months: Annotated[
+        int | None,
+        typer.Option(min=2, max=60, help="a past of so many months instead, for scoring alone, and serve it"),
+    ] = None,
+    streets: Annotated[int, typer.Option(min=1, max=5000, help="of that past")] = 343,
 ) -> None:
-    """Drive residents, units and callback officers through whole lives, over HTTP."""
+    """Drive residents, units and callback officers through whole lives, over HTTP; or invent a past to score."""
     settings = read_settings()
+    if months is not None:
+        simulate_past(settings, months, lives, streets, seed)
+        return
     bodies = invented(lives, random.Random(seed))
     if from_file is not None:
         bodies = list(islice(bodies_of(from_file), lives))

@@ -47,6 +47,7 @@ class Counts:
 
 
 MEASURES: tuple[str, ...] = tuple(field.name for field in fields(Counts))[2:]
+_KNOWN = frozenset(MEASURES)
 CREDITS = ("proactive_credits", "hard_case_credits")
 """Given to a unit for a period, not counted from appeals."""
 NOTHING = (0,) * len(MEASURES)
@@ -56,17 +57,14 @@ Numbers = tuple[int, ...]
 
 def numbers(**measures: int) -> Numbers:
     """The numbers with these measures, nought elsewhere. Raises KeyError for a name that is none."""
-    known = dict.fromkeys(MEASURES, 0)
-    for name, number in measures.items():
-        known[name] += number
-    if len(known) != len(MEASURES):
-        raise KeyError(", ".join(measures))
-    return tuple(known.values())
+    if not measures.keys() <= _KNOWN:
+        raise KeyError(", ".join(measures.keys() - _KNOWN))
+    return tuple([measures.get(name, 0) for name in MEASURES])
 
 
 def added(one: Sequence[int], other: Sequence[int], sign: int = 1) -> Numbers:
-    """The sum, or with sign -1 the difference."""
-    return tuple(a + sign * b for a, b in zip(one, other, strict=True))
+    """The sum, or with another sign (or factor) so much more or less of the other."""
+    return tuple([a + sign * b for a, b in zip(one, other, strict=True)])
 
 
 def numbers_of(counts: Counts) -> Numbers:

@@ -6,7 +6,7 @@ is a share for every unit that the appeal counts for, under either rule of which
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -120,38 +120,64 @@ def life_of(facts: Iterable[Fact], until: datetime | None = None) -> Life:
 
 
 def _take(life: Life, fact: Fact) -> None:
-    kind, data = fact.kind, fact.data
-    match kind:
-        case Kind.DROPPED:
-            life.dropped = fact
-        case Kind.EXCLUDED:
-            life.excluded = life.excluded or fact
-        case Kind.ESCALATED:
-            life.escalated = True
-        case Kind.WHISTLE | Kind.REPORTED | Kind.PART_DONE | Kind.WHISTLE_CLOSED:
-            life.whistles.append(fact)
-        case _:
-            _take_round(life.rounds.setdefault(fact.round, Round(fact.round)), fact)
-    if "registered_at" in data and life.registered_at is None:
-        life.registered_at = datetime.fromisoformat(data["registered_at"])
+    if fact.kind in _MARKS:
+        each = life.rounds.get(fact.round)
+        if each is None:
+            each = life.rounds[fact.round] = Round(fact.round)
+        _MARKS[fact.kind](each, fact)
+    elif fact.kind in _WHISTLES:
+        life.whistles.append(fact)
+    elif fact.kind == Kind.DROPPED:
+        life.dropped = fact
+    elif fact.kind == Kind.EXCLUDED:
+        life.excluded = life.excluded or fact
+    elif fact.kind == Kind.ESCALATED:
+        life.escalated = True
+    if life.registered_at is None and "registered_at" in fact.data:
+        life.registered_at = datetime.fromisoformat(fact.data["registered_at"])
 
 
-def _take_round(each: Round, fact: Fact) -> None:
-    match fact.kind:
-        case Kind.DISPATCHED:
-            each.dispatched = fact
-        case Kind.SIGNED:
-            each.signed = True
-        case Kind.SIGNED_LATE:
-            each.signed_late = True
-        case Kind.CONTACTED:
-            each.contacted_in_time = bool(fact.data["in_time"])
-        case Kind.ANSWERED:
-            each.answered_in_time = True
-        case Kind.VERDICT:
-            each.verdict = fact
-        case Kind.REVIEWED:
-            each.struck = None if fact.data["stands"] else fact
+def _sent(each: Round, fact: Fact) -> None:
+    """Sent on to another unit within the round, it begins anew for that one."""
+    each.dispatched = fact
+    each.signed = each.signed_late = each.contacted_in_time = each.answered_in_time = False
+
+
+def _signed(each: Round, _: Fact) -> None:
+    each.signed = True
+
+
+def _signed_late(each: Round, _: Fact) -> None:
+    each.signed_late = True
+
+
+def _contacted(each: Round, fact: Fact) -> None:
+    each.contacted_in_time = bool(fact.data["in_time"])
+
+
+def _answered(each: Round, _: Fact) -> None:
+    each.answered_in_time = True
+
+
+def _judged(each: Round, fact: Fact) -> None:
+    each.verdict = fact
+
+
+def _reviewed(each: Round, fact: Fact) -> None:
+    each.struck = None if fact.data["stands"] else fact
+
+
+_MARKS: Mapping[str, Callable[[Round, Fact], None]] = {
+    Kind.DISPATCHED: _sent,
+    Kind.SIGNED: _signed,
+    Kind.SIGNED_LATE: _signed_late,
+    Kind.CONTACTED: _contacted,
+    Kind.ANSWERED: _answered,
+    Kind.VERDICT: _judged,
+    Kind.REVIEWED: _reviewed,
+}
+"""What a fact about one round changes in it."""
+_WHISTLES = frozenset((Kind.WHISTLE, Kind.REPORTED, Kind.PART_DONE, Kind.WHISTLE_CLOSED))
 
 
 def counted_round(life: Life, rule: Rule) -> Round | None:

@@ -13,19 +13,18 @@ from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from services.scoring_service.answering import VARY, CanReadScores, Period, table_answer, workbook_answer
-from services.scoring_service.closing import PERIOD, ClosePeriod, RestatePeriod
+from services.scoring_service.closing import PERIOD, RestatePeriod
 from services.scoring_service.documents import Sheet, document_of, sheet_of
 from services.scoring_service.opening import opened
 from services.scoring_service.policy import read_policy
 from services.scoring_service.policy_parts import PERIOD_PATTERN
-from services.scoring_service.publishing import drawn_up, signer, table_from
+from services.scoring_service.publishing import drawn_up, signer_of, table_from
 from services.scoring_service.reading import policy_for
-from services.scoring_service.restating import restatements
+from services.scoring_service.restating import closing, restatements
 from services.scoring_service.tables import ended, snapshot
 from services.scoring_service.views import CLAIMS, POLICIES, PUBLICATIONS
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
-from shared.contracts.scoring import PeriodClosed
 from shared.engine.decider import NotYours, Refused
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
@@ -60,10 +59,8 @@ async def close(call: Call[CloseBody]) -> Plan:
         if not ended(period, policy, call.now, policy.publishing.close_after_days):
             days = policy.publishing.close_after_days
             raise Refused("PERIOD_OPEN", f"a period is closed {days} days after its last day")
-        sign = signer(running.settings.origin, running.secrets.signing)
-        drawn = await drawn_up(connection, policy, period, call.now, sign)
-    tables = [PeriodClosed.model_validate(facts) for facts in drawn]
-    return Plan(Intention(PERIOD, period, ClosePeriod(at=call.now, actor=call.actor, tables=tables)), state_and_version)
+        drawn = await drawn_up(connection, policy, period, call.now, signer_of(running))
+    return Plan(closing(period, drawn, call.now, call.actor), state_and_version)
 
 
 async def restate(call: Call[NoBody]) -> Plan:
@@ -177,8 +174,7 @@ async def get_open(asking: PublicAsking, period: Period, league: League, basis: 
 @router.get("/v1/publications/key", summary="The key that publications are signed with")
 async def get_key(asking: PublicAsking) -> Response:
     """One line: C2SP signed-note verifier key, Ed25519."""
-    running = asking.running
-    return PlainTextResponse(signer(running.settings.origin, running.secrets.signing).verifier_key + "\n")
+    return PlainTextResponse(signer_of(asking.running).verifier_key + "\n")
 
 
 async def _publications(running: Running, condition: Any) -> Sequence[RowMapping]:

@@ -26,6 +26,7 @@ from services.scoring_service.views import STANDINGS
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
 from shared.contracts.scoring import Cause, Figures, PeriodClosed
+from shared.engine.runtime import Running
 from shared.eventlog.canonical import canonical
 from shared.eventlog.notes import Signer
 
@@ -33,9 +34,9 @@ MOST_CAUSES = 500
 SIGNED_AS = "scores"
 
 
-def signer(origin: str, seed: bytes) -> Signer:
+def signer_of(running: Running) -> Signer:
     """Whose signature stands under publications."""
-    return Signer(f"{origin}/{SIGNED_AS}", seed)
+    return Signer(f"{running.settings.origin}/{SIGNED_AS}", running.secrets.signing)
 
 
 async def drawn_up(

@@ -1,4 +1,4 @@
-"""更正: a closed period is looked at again, and what is different now is published beside what was published."""
+"""关账 and 更正: a period is closed; then it is looked at again, and what is different is published beside it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sqlalchemy import RowMapping, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from services.scoring_service.closing import PERIOD, RestatePeriod
-from services.scoring_service.publishing import causes_since, drawn_up, signer
+from services.scoring_service.closing import PERIOD, ClosePeriod, Period, RestatePeriod
+from services.scoring_service.publishing import causes_since, drawn_up, signer_of
 from services.scoring_service.reading import Scope, policy_named
 from services.scoring_service.tables import snapshot
 from services.scoring_service.views import PUBLICATIONS
@@ -28,6 +28,12 @@ from shared.engine.runtime import Running
 LOOK_SECONDS = 5.0
 RESTATING = Actor("RESTATING")
 log = structlog.get_logger()
+
+
+def closing(period: str, drawn: Sequence[Mapping[str, object]], now: datetime, actor: Actor) -> Intention[Period]:
+    """To publish what was drawn up."""
+    tables = [PeriodClosed.model_validate(facts) for facts in drawn]
+    return Intention(PERIOD, period, ClosePeriod(at=now, actor=actor, tables=tables))
 
 
 async def keep_restating(running: Running) -> Never:
@@ -74,9 +80,8 @@ async def restatements(running: Running, period: str, now: datetime) -> list[Per
             return None
         last = {row["league"]: row for row in rows}
         policy = await policy_named(connection, next(iter(last.values()))["policy_version"])
-        sign = signer(running.settings.origin, running.secrets.signing)
         found = []
-        for facts in await drawn_up(connection, policy, period, now, sign, units_of=rows[0]["as_of"]):
+        for facts in await drawn_up(connection, policy, period, now, signer_of(running), units_of=rows[0]["as_of"]):
             row = last[facts["league"]]
             if _same(facts, row):
                 continue

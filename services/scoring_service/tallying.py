@@ -6,7 +6,7 @@ the transaction that moves the cursor; so the sums are always those of the lives
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
@@ -59,6 +59,8 @@ MIXES = Table(
 
 Key = tuple[Any, ...]
 Sums = dict[Key, Numbers]
+Shares = Counter[tuple[Key, Key, Numbers]]
+"""How often a share of these numbers is added to these two sums."""
 
 
 class Lives(View):
@@ -84,16 +86,16 @@ class Lives(View):
             f'SELECT appeal_id, facts FROM "{physical}" WHERE appeal_id = ANY($1)', list(heard)
         )
         before = {row["appeal_id"]: facts_in(row["facts"]) for row in found}
-        rows, sums = [], (Sums(), Sums())
+        rows, changed = [], Shares()
         for appeal_id, facts in heard.items():
             old = life_of(before.get(appeal_id, ()))
             new = life_of({fact.event_id: fact for fact in (*old.facts, *facts)}.values())
             rows.append(_row(appeal_id, new))
             for life, sign in ((old, -1), (new, 1)):
-                _add_shares(sums, life, sign)
+                count_shares(changed, life, sign)
         await upsert(connection, self.table, physical, rows)
-        for name, table, changed in ((tallies, TALLIES, sums[0]), (mixes, MIXES, sums[1])):
-            await _add(connection, table, name, changed)
+        for name, table, sums in zip((tallies, mixes), self.beside, summed(changed), strict=True):
+            await _add(connection, table, name, sums)
 
 
 def facts_in(column: str) -> list[Fact]:
@@ -112,18 +114,27 @@ def _row(appeal_id: str, life: Life) -> dict[str, Any]:
     }
 
 
-def _add_shares(sums: tuple[Sums, Sums], life: Life, sign: int) -> None:
+def count_shares(changed: Shares, life: Life, sign: int) -> None:
+    """Note what a life adds under both rules (which differ only where it went round again)."""
     if life.registered_at is None:
         return
     day, afternoon = day_of(life.registered_at)
-    for rule in Rule:
-        for share in shares(life, rule):
-            keys = (
-                (str(rule), day, afternoon, share.unit_id, share.ground),
-                (str(rule), day, share.unit_id, share.category, share.ground),
-            )
-            for kept, key in zip(sums, keys, strict=True):
-                kept[key] = added(kept.get(key, NOTHING), share.counts, sign)
+    last = shares(life, Rule.LAST)
+    first = last if len(life.rounds) == 1 else shares(life, Rule.FIRST)
+    for rule, found in (("FIRST", first), ("LAST", last)):
+        for unit, category, ground, numbers in found:
+            half_day, mix = (rule, day, afternoon, unit, ground), (rule, day, unit, category, ground)
+            changed[half_day, mix, numbers] += sign
+
+
+def summed(changed: Shares) -> tuple[Sums, Sums]:
+    """Both sums, from all that was noted."""
+    sums = (Sums(), Sums())
+    for (half_day, mix, numbers), times in changed.items():
+        if times:
+            for kept, key in zip(sums, (half_day, mix), strict=True):
+                kept[key] = added(kept.get(key, NOTHING), numbers, times)
+    return sums
 
 
 async def _add(connection: Connection, table: Table, physical: str, sums: Mapping[Key, Numbers]) -> None:

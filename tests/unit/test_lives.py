@@ -1,0 +1,344 @@
+"""A life comes to shares: which round counts, for whom, and for how much, whatever order its facts were heard in."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from services.scoring_service.counting import MEASURES, NOTHING, Counts, added, counted, numbers, numbers_of, total
+from services.scoring_service.life import Fact, Kind, Life, Rule, Share, counted_round, day_of, life_of, shares
+from services.scoring_service.period import neighbour
+from shared.contracts.envelope import BEIJING, rfc3339
+
+AT = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
+STREET, DEPARTMENT, OTHER = "110105026", "110105D01", "110105D02"
+BRIEFLY = settings(max_examples=40, deadline=None)
+
+
+def hour(number: int) -> str:
+    return rfc3339(AT + timedelta(hours=number))
+
+
+def fact(number: int, kind: Kind, round_: int = 0, /, **data: Any) -> Fact:
+    """The fact of an hour."""
+    return Fact(hour(number), f"e{number:02d}", kind, round_, data)
+
+
+def sent(number: int, round_: int = 1, unit: str = STREET, **data: Any) -> Fact:
+    known = {"unit": unit, "registered_at": rfc3339(AT), "category": "NOISE", "tier": "GENERAL"}
+    return fact(number, Kind.DISPATCHED, round_, **known | data)
+
+
+def verdict(number: int, round_: int = 1, unit: str = STREET, **data: Any) -> Fact:
+    said = {"valid": True, "contacted": True, "resolved": True, "satisfaction": "SATISFIED", "final": True}
+    return fact(number, Kind.VERDICT, round_, unit=unit, registered_at=rfc3339(AT), **said | data)
+
+
+def dropped(number: int, how: str = "WITHDRAWN") -> Fact:
+    return fact(number, Kind.DROPPED, how=how)
+
+
+def excluded(number: int, ground: str = "FORCE_MAJEURE") -> Fact:
+    return fact(number, Kind.EXCLUDED, ground=ground, kind="EXCLUSION")
+
+
+def reviewed(number: int, *, stands: bool, round_: int = 1) -> Fact:
+    return fact(number, Kind.REVIEWED, round_, stands=stands)
+
+
+SILENT = {"contacted": None, "resolved": None, "satisfaction": "NOT_STATED"}
+UNHEARD = SILENT | {"valid": False}
+ANSWERED = verdict(2, resolved=False, satisfaction="DISSATISFIED", final=False)
+
+
+def named(share: Share) -> dict[str, int]:
+    """What a share adds to, by name."""
+    return {name: number for name, number in zip(MEASURES, share.counts, strict=True) if number}
+
+
+def only(*facts: Fact, rule: Rule = Rule.LAST) -> dict[str, int]:
+    """What these facts add to the one unit that they count for."""
+    (share,) = shares(life_of(facts), rule)
+    return named(share)
+
+
+def test_an_appeal_that_nobody_has_been_called_back_about_is_received_and_no_more() -> None:
+    assert only(sent(1)) == {"received": 1}
+
+
+def test_a_satisfied_answer_adds_one_to_everything_it_says() -> None:
+    assert only(sent(1), verdict(2)) == {
+        "received": 1,
+        "valid_callbacks": 1,
+        "contacted": 1,
+        "resolved": 1,
+        "satisfied": 1,
+        "closed": 1,
+        "callbacks": 1,
+        "contact_stated": 1,
+        "resolution_stated": 1,
+        "satisfaction_stated": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("said", "counts"),
+    [
+        ({}, {"not_stated"}),
+        ({"contacted": True}, {"not_stated", "contact_stated", "contacted"}),
+        ({"contacted": False}, {"not_stated", "contact_stated"}),
+        ({"resolved": True}, {"not_stated", "resolution_stated", "resolved"}),
+        ({"resolved": False}, {"not_stated", "resolution_stated"}),
+        ({"satisfaction": "BASICALLY_SATISFIED"}, {"satisfaction_stated", "basically_satisfied"}),
+        ({"satisfaction": "DISSATISFIED"}, {"satisfaction_stated", "dissatisfied"}),
+    ],
+    ids=str,
+)
+def test_no_is_an_answer_and_silence_is_none(said: dict[str, Any], counts: set[str]) -> None:
+    expected = counts | {"received", "valid_callbacks", "callbacks", "closed"}
+    assert only(sent(1), verdict(2, **SILENT | said)) == dict.fromkeys(expected, 1)
+
+
+def test_who_could_not_be_reached_is_a_callback_and_in_none_of_the_rates() -> None:
+    assert only(sent(1), verdict(2, **UNHEARD)) == {"received": 1, "callbacks": 1, "closed": 1}
+
+
+def test_answers_that_were_struck_on_review_count_as_if_nobody_had_been_reached() -> None:
+    struck = (sent(1), verdict(2, satisfaction="DISSATISFIED"), reviewed(3, stands=False))
+    assert only(*struck) == {"received": 1, "callbacks": 1, "closed": 1}
+    assert only(*struck[:2], reviewed(3, stands=True)) == only(*struck[:2])
+
+
+TWO_ROUNDS = (sent(1), ANSWERED, sent(3, 2), verdict(4, 2))
+
+
+@pytest.mark.parametrize(("rule", "resolved"), [(Rule.FIRST, 0), (Rule.LAST, 1)])
+def test_the_rule_says_whether_the_first_or_the_last_answer_counts(rule: Rule, resolved: int) -> None:
+    found = only(*TWO_ROUNDS, rule=rule)
+    assert (found.get("resolved", 0), found["reworked"]) == (resolved, 1)
+    assert (found["received"], found["valid_callbacks"], found["closed"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("rule", Rule)
+@pytest.mark.parametrize(
+    "later",
+    [(sent(3, 2),), (sent(3, 2), verdict(4, 2, **UNHEARD)), (*TWO_ROUNDS[2:], reviewed(5, stands=False, round_=2))],
+    ids=["not asked", "not reached", "struck"],
+)
+def test_a_round_without_a_valid_answer_never_hides_an_earlier_verdict(rule: Rule, later: tuple[Fact, ...]) -> None:
+    found = only(sent(1), ANSWERED, *later, rule=rule)
+    assert (found["valid_callbacks"], found["dissatisfied"]) == (1, 1)
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_under_either_rule_the_answer_that_there_is_counts_even_if_the_first_round_has_none(rule: Rule) -> None:
+    assert only(sent(1), verdict(2, **UNHEARD), *TWO_ROUNDS[2:], rule=rule)["satisfied"] == 1
+
+
+@pytest.mark.parametrize(("rule", "unit"), [(Rule.FIRST, STREET), (Rule.LAST, OTHER)])
+def test_without_any_answer_the_rule_picks_the_round_all_the_same(rule: Rule, unit: str) -> None:
+    (share,) = shares(life_of([sent(1), sent(2, 2, unit=OTHER, category="WATER")]), rule)
+    assert (share.unit_id, share.category) == (unit, {STREET: "NOISE", OTHER: "WATER"}[unit])
+
+
+def test_the_unit_that_was_asked_about_is_scored() -> None:
+    (share,) = shares(life_of([sent(1), verdict(2, unit=OTHER)]), Rule.LAST)
+    assert share.unit_id == OTHER
+
+
+def test_a_verdict_that_is_heard_of_before_its_dispatch_waits_for_it() -> None:
+    assert shares(life_of([verdict(2)]), Rule.LAST) == []
+    assert only(verdict(2), sent(1))["resolved"] == 1
+
+
+@pytest.mark.parametrize("how", ["MERGED", "WITHDRAWN"])
+@pytest.mark.parametrize("rule", Rule)
+def test_what_was_merged_or_withdrawn_counts_nowhere(how: str, rule: Rule) -> None:
+    life = life_of([*TWO_ROUNDS, fact(5, Kind.WHISTLE, departments=[DEPARTMENT]), dropped(6, how)])
+    assert (life.counts, counted_round(life, rule), shares(life, rule)) == (False, None, [])
+
+
+def test_an_appeal_without_facts_counts_nowhere() -> None:
+    assert (life_of([]).changed_at, shares(life_of([]), Rule.LAST)) == ("", [])
+
+
+def test_an_exclusion_leaves_the_numbers_alone_and_names_the_first_ground() -> None:
+    facts = (sent(1), verdict(2))
+    (plain,) = shares(life_of(facts), Rule.LAST)
+    (left_out,) = shares(life_of([*facts, excluded(3), excluded(4, "DISPATCH_ERROR")]), Rule.LAST)
+    assert (plain.ground, left_out) == ("", plain._replace(ground="FORCE_MAJEURE"))
+
+
+@pytest.mark.parametrize(
+    ("facts", "measure", "number"),
+    [
+        ((fact(2, Kind.SIGNED, 1),), "signed_in_time", 1),
+        ((fact(2, Kind.SIGNED_LATE, 1),), "signed_in_time", 0),
+        ((fact(2, Kind.SIGNED_LATE, 1), fact(3, Kind.SIGNED, 1)), "signed_in_time", 0),
+        ((), "signed_in_time", 0),
+        ((fact(2, Kind.CONTACTED, 1, in_time=True),), "contacted_in_time", 1),
+        ((fact(2, Kind.CONTACTED, 1, in_time=False),), "contacted_in_time", 0),
+        ((fact(2, Kind.ANSWERED, 1),), "feedback_in_time", 1),
+        ((fact(2, Kind.ANSWERED, 2),), "feedback_in_time", 0),
+        ((fact(2, Kind.ESCALATED),), "hard", 1),
+        ((fact(2, Kind.ESCALATED), verdict(3)), "hard_resolved", 1),
+        ((fact(2, Kind.ESCALATED), verdict(3, resolved=False)), "hard_resolved", 0),
+        ((verdict(3),), "hard_resolved", 0),
+        ((verdict(2, final=False),), "closed", 0),
+    ],
+)
+def test_what_the_log_says_is_counted_beside_what_was_said(facts: tuple[Fact, ...], measure: str, number: int) -> None:
+    assert only(sent(1), *facts).get(measure, 0) == number
+
+
+def test_a_complex_appeal_is_hard() -> None:
+    found = only(sent(1, tier="COMPLEX"), verdict(2))
+    assert (found["hard"], found["hard_resolved"]) == (1, 1)
+
+
+def called_in(*, refused: bool = False, late: bool = False, solved: bool = True, justified: bool = True) -> Life:
+    return life_of(
+        [
+            sent(1),
+            fact(2, Kind.WHISTLE, departments=[DEPARTMENT, OTHER]),
+            fact(3, Kind.REPORTED, unit=DEPARTMENT, refused=refused, late=late),
+            fact(4, Kind.PART_DONE, unit=DEPARTMENT, solved=solved),
+            fact(5, Kind.WHISTLE_CLOSED, justified=justified),
+            excluded(6),
+        ]
+    )
+
+
+def by_unit(life: Life) -> dict[str, dict[str, int]]:
+    return {share.unit_id: named(share) for share in shares(life, Rule.LAST)}
+
+
+def test_a_whistle_assesses_the_street_that_called_and_every_department_that_was_called() -> None:
+    """双考核, Art 33."""
+    assert by_unit(called_in()) == {
+        STREET: {"received": 1, "whistles": 1, "whistles_justified": 1},
+        DEPARTMENT: {"called": 1, "reported": 1, "reported_in_time": 1, "parts_solved": 1},
+        OTHER: {"called": 1},
+    }
+
+
+def test_a_late_department_has_come_and_one_that_refuses_has_not() -> None:
+    assert by_unit(called_in(late=True, solved=False))[DEPARTMENT] == {"called": 1, "reported": 1}
+    assert by_unit(called_in(refused=True, solved=False))[DEPARTMENT] == {"called": 1}
+    assert "whistles_justified" not in by_unit(called_in(justified=False))[STREET]
+
+
+def test_the_responsible_unit_comes_first_and_all_shares_have_the_ground_and_category() -> None:
+    found = shares(called_in(), Rule.LAST)
+    assert found[0].unit_id == STREET
+    assert {(share.ground, share.category) for share in found} == {("FORCE_MAJEURE", "NOISE")}
+
+
+def test_a_life_up_to_a_moment_knows_what_happened_at_that_moment_and_nothing_later() -> None:
+    facts = (sent(1), ANSWERED, dropped(3))
+    moment = datetime.fromisoformat(hour(2))
+    assert life_of(facts, moment).facts == [facts[0], facts[1]]
+    assert life_of(facts, moment - timedelta(milliseconds=1)).facts == [facts[0]]
+    assert (life_of(facts, moment).counts, life_of(facts).counts) == (True, False)
+
+
+verdicts = st.builds(
+    lambda number, round_, valid, contacted, resolved, level, final: verdict(
+        number, round_, valid=valid, contacted=contacted, resolved=resolved, satisfaction=level, final=final
+    ),
+    *(st.integers(0, 30), st.integers(1, 3), st.booleans(), *[st.sampled_from([True, False, None])] * 2),
+    st.sampled_from(["SATISFIED", "BASICALLY_SATISFIED", "DISSATISFIED", "NOT_STATED"]),
+    st.booleans(),
+)
+hours, rounds = st.integers(0, 30), st.integers(1, 3)
+units = st.sampled_from([STREET, DEPARTMENT, OTHER])
+some_facts = st.lists(
+    st.one_of(
+        verdicts,
+        st.builds(sent, hours, rounds, units, tier=st.sampled_from(["GENERAL", "COMPLEX"])),
+        st.builds(lambda n, r, kind: fact(n, kind, r), hours, rounds, st.sampled_from([Kind.SIGNED, Kind.SIGNED_LATE])),
+        st.builds(lambda n, r, yes: fact(n, Kind.CONTACTED, r, in_time=yes), hours, rounds, st.booleans()),
+        st.builds(lambda n, r, yes: reviewed(n, stands=yes, round_=r), hours, rounds, st.booleans()),
+        st.builds(excluded, hours, st.sampled_from(["FORCE_MAJEURE", "DISPATCH_ERROR"])),
+        st.builds(lambda n: fact(n, Kind.ESCALATED), hours),
+        st.builds(lambda n: fact(n, Kind.WHISTLE, departments=[DEPARTMENT, OTHER]), hours),
+    ),
+    max_size=14,
+    unique_by=lambda one: one.event_id,
+)
+
+
+@BRIEFLY
+@given(some_facts, st.randoms(use_true_random=False))
+def test_the_order_in_which_facts_are_heard_does_not_matter(facts: list[Fact], chance: Any) -> None:
+    shuffled = list(facts)
+    chance.shuffle(shuffled)
+    assert life_of(shuffled) == life_of(facts)
+    assert [shares(life_of(shuffled), rule) for rule in Rule] == [shares(life_of(facts), rule) for rule in Rule]
+
+
+@BRIEFLY
+@given(some_facts.filter(lambda facts: not any(one.kind == Kind.WHISTLE for one in facts)))
+def test_a_fact_that_is_heard_twice_says_nothing_new(facts: list[Fact]) -> None:
+    assert [shares(life_of(facts * 2), rule) for rule in Rule] == [shares(life_of(facts), rule) for rule in Rule]
+
+
+@BRIEFLY
+@given(some_facts)
+def test_the_answers_of_every_share_add_up(facts: list[Fact]) -> None:
+    for rule in Rule:
+        for one in (counted("", "", share.counts) for share in shares(life_of(facts), rule)):
+            said = one.satisfied + one.basically_satisfied + one.dissatisfied
+            assert said + one.not_stated == one.valid_callbacks
+            assert said == one.satisfaction_stated
+            assert one.contacted <= one.contact_stated <= one.valid_callbacks <= one.callbacks <= one.received <= 1
+            assert one.resolved <= one.resolution_stated <= one.valid_callbacks
+            assert one.hard_resolved <= min(one.hard, one.resolved)
+
+
+@BRIEFLY
+@given(some_facts)
+def test_an_appeal_is_received_once_and_answers_count_wherever_there_are_any(facts: list[Fact]) -> None:
+    life = life_of(facts)
+    heard = any(each.valid and each.dispatched for each in life.rounds.values())
+    for rule in Rule:
+        found = shares(life, rule)
+        assert sum(counted("", "", share.counts).received for share in found) == int(life.counts)
+        assert sum(counted("", "", share.counts).valid_callbacks for share in found) == int(heard and life.counts)
+
+
+@pytest.mark.parametrize(
+    ("moment", "half"),
+    [
+        ("2026-11-23T11:59:59+08:00", (date(2026, 11, 23), False)),
+        ("2026-11-23T12:00:00+08:00", (date(2026, 11, 23), True)),
+        ("2026-11-22T16:00:00+00:00", (date(2026, 11, 23), False)),
+    ],
+)
+def test_a_day_is_a_beijing_day_in_two_halves(moment: str, half: tuple[date, bool]) -> None:
+    assert day_of(datetime.fromisoformat(moment)) == half
+
+
+def test_numbers_are_named_and_a_name_that_is_no_measure_is_a_mistake() -> None:
+    assert counted("u", "U", numbers(resolved=2, parts_solved=1)) == Counts("u", "U", resolved=2, parts_solved=1)
+    with pytest.raises(KeyError):
+        numbers(speed=1)
+
+
+def test_sums_come_apart_again() -> None:
+    one, other = Counts("u", "U", received=5, resolved=3), Counts("v", "V", received=2, not_stated=1)
+    assert total([one, other], "all", "全部") == Counts("all", "全部", received=7, resolved=3, not_stated=1)
+    assert added(numbers_of(total([one, other])), numbers_of(other), -1) == numbers_of(one)
+    assert numbers_of(total([])) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("period", "months", "found"),
+    [("2025-12", 1, "2026-01"), ("2026-01", -1, "2025-12"), ("2025-06", 0, "2025-06"), ("2025-06", -18, "2023-12")],
+)
+def test_the_neighbour_of_a_period_may_lie_in_another_year(period: str, months: int, found: str) -> None:
+    assert neighbour(period, months) == found
