@@ -35,6 +35,8 @@ WRITERS = 64
 CHRONICLER = Actor("SIMULATION")
 DISTRICTS = 16
 ROUNDS = 3
+KEY = "past"
+"""What seals words about these lives: they are nobody's."""
 MATTERS = (
     ("供水", 0.97),
     ("供暖", 0.90),
@@ -136,7 +138,7 @@ def _dispatch(
         source="invented",
     )
     return OrderDispatched(
-        **about, subject_key="lab", identity_hidden=False, lead_unit=street.unit_id, lead_unit_name=street.unit_id,
+        **about, subject_key=KEY, identity_hidden=False, lead_unit=street.unit_id, lead_unit_name=street.unit_id,
         unit_type=UnitType.STREET_TOWN, tier=tier, round=round_, due_at=due, sign_due_at=sent + timedelta(hours=2),
         due_derivation=rule, by_hand=False, category=category,
     )  # fmt: skip
@@ -197,6 +199,7 @@ ORDER, CASE, UNIT = _as_it_is("order"), _as_it_is("case"), _as_it_is("unit")
 
 async def write(past: Past, routing: Running, feedback: Running, progress: Callable[[int, int], None]) -> None:
     """The tree first, then life by life; some at a time."""
+    await routing.keyring.pin(KEY)
     for unit_id, payload in tree(past):
         await _append(routing, UNIT, unit_id, [(past.begins, payload)])
     streets, done = past.units, 0

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import func, not_, select
+from sqlalchemy import case, func, not_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -81,12 +81,15 @@ async def policy_named(connection: AsyncConnection, version: str) -> Policy:
 
 
 async def policy_in_force(connection: AsyncConnection, at: datetime, known_at: datetime) -> Policy:
-    """The one whose time had come at a moment, among those that had been activated by another."""
-    active = (POLICIES.c.activated_at <= known_at) & (POLICIES.c.effective_from <= at)
-    latest = select(POLICIES.c.document).where(active)
-    return await _read(
-        connection, latest.order_by(POLICIES.c.effective_from.desc(), POLICIES.c.activated_at.desc()).limit(1)
-    )
+    """The one whose time had come at a moment, among those that had been activated by another.
+
+    Of a time before anything was activated, the first that was is the one.
+    """
+    known = POLICIES.c.activated_at <= known_at
+    latest = [case((known, column)).desc() for column in (POLICIES.c.effective_from, POLICIES.c.activated_at)]
+    in_turn = (known.desc(), *latest, POLICIES.c.activated_at)
+    query = select(POLICIES.c.document).where(POLICIES.c.state == "ACTIVE", POLICIES.c.effective_from <= at)
+    return await _read(connection, query.order_by(*in_turn).limit(1))
 
 
 async def policy_for(connection: AsyncConnection, version: str | None, period: str, at: datetime) -> Policy:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ from services.serving import Server, configuration
 from shared.contracts.envelope import BEIJING
 from shared.engine.clock import ManualClock
 from shared.engine.ids import SystemIds
-from shared.engine.runtime import EVERY_ROLE, Role, Running, running_city
+from shared.engine.runtime import EVERY_ROLE, Role, Running, Service, running_city
 from shared.engine.secrets import Secrets
 from shared.eventlog.log import partition_of
 from shared.messaging.bus import Bus
@@ -181,15 +181,19 @@ class City:
 
 @asynccontextmanager
 async def a_city(
-    server: TestServer, jobs: bool = True, through: Callable[[Bus], Bus] = lambda bus: bus, **settings: Any
+    server: TestServer,
+    jobs: bool = True,
+    through: Callable[[Bus], Bus] = lambda bus: bus,
+    services: Sequence[Service] = SERVICES,
+    **settings: Any,
 ) -> AsyncIterator[City]:
-    """Four services over a fresh database, listening on a free port of loopback."""
+    """Four services (or some) over a fresh database, listening on a free port of loopback."""
     clock = ManualClock(START)
     roles = EVERY_ROLE if jobs else {Role.API}
     async with (
         server.fresh() as database,
         running_city(
-            SERVICES,
+            services,
             database,
             server.settings(**settings),
             SECRETS,
@@ -206,7 +210,7 @@ async def a_city(
             serving = Server(configuration(create_city(apps, SystemIds())))
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             connector = aiohttp.TCPConnector(limit=256)
-            owners = {name: api.owners for name, api in APIS.items()}
+            owners = {name: APIS[name].owners for name in running}
             try:
                 async with (
                     delivering(running if jobs else {}, owners),

@@ -40,9 +40,13 @@ async def _heads(services: Mapping[str, Running]) -> dict[str, Sequence[int]]:
 
 
 async def dump(running: Running, view: View) -> list[tuple[Any, ...]]:
-    """Every row of the stable view, in key order."""
-    keys = ", ".join(f'"{column.name}"' for column in view.table.primary_key.columns)
-    return [tuple(row) for row in await running.pool.fetch(f'SELECT * FROM "{view.name}" ORDER BY {keys}')]
+    """Every row of the stable view and of the tables beside it, in key order."""
+    rows: list[tuple[Any, ...]] = []
+    for table in (view.table, *view.beside):
+        keys = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
+        found = await running.pool.fetch(f'SELECT * FROM "{table.name}" ORDER BY {keys}')
+        rows += [(table.name, *row) for row in found]
+    return rows
 
 
 async def rebuilt(running: Running, projection: Projection) -> list[tuple[Any, ...]]:
