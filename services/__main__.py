@@ -17,6 +17,7 @@ from rich.progress import TaskID
 from rich.table import Table
 
 from services.addresses import addresses, everywhere
+from services.assessing import app as assessing
 from services.charting import WrongFacts, chart, read_facts
 from services.importing import Report, WrongMap, bodies_of, import_file, read_map
 from services.laboratory import simulate_past
@@ -41,6 +42,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(operations)
 app.add_typer(learning)
+app.add_typer(assessing)
 TOKEN_SECONDS = 24 * 3600
 SHOWN_REFUSALS, SHOWN_OF_EACH = 10, 3
 SAMPLE_UNITS = {

@@ -128,9 +128,8 @@ def columns_of(document: Mapping[str, Any]) -> list[str]:
 
 
 def rows_of(document: Mapping[str, Any], columns: Sequence[str]) -> list[list[Any]]:
-    """The units, then the summary, cell by cell."""
-    summary = {"name": "汇总"} | document["summary"]
-    return [[item.get(column) for column in columns] for item in (*document["items"], summary)]
+    """The units, cell by cell."""
+    return [[item.get(column) for column in columns] for item in document["items"]]
 
 
 @dataclass(frozen=True)
@@ -150,7 +149,9 @@ def sheet_of(document: Mapping[str, Any], title: str) -> Sheet:
         f"{document['league']} {document['period']} {document['basis']}",
         f"{document['policy']} {document['as_of']}",
     ]
-    return Sheet(title, head, columns, rows_of(document, columns))
+    summary = {"name": "汇总"} | document["summary"]
+    rows = [*rows_of(document, columns), [summary.get(column) for column in columns]]
+    return Sheet(title, [what, f"{document['policy']} {document['as_of']}"], columns, rows)
 
 
 def workbook(sheets: Sequence[Sheet]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -205,6 +206,13 @@ def of_league(
         for one in sorted(wanted, key=lambda one: one.unit_id)
         if one.unit_id in sums or not one.closed
     ]
+
+
+def behind(names: AbstractSet[str], units: Mapping[str, Unit], policy: Policy) -> frozenset[str]:
+    """The units whose appeals make the figures of these: themselves, and what rolls up to the districts among them."""
+    if policy.districts == "OWN":
+        return frozenset(names)
+    return frozenset(names | {one.unit_id for one in units.values() if _district_of(one, units) in names})
 
 
 def _district_of(unit: Unit, units: Mapping[str, Unit]) -> str | None:

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.scoring_service.closing import PERIOD, ClosePeriod, Period, RestatePeriod
 from services.scoring_service.publishing import causes_since, drawn_up, signer_of
-from services.scoring_service.reading import Scope, policy_named
+from services.scoring_service.reading import Scope, behind, policy_named, units_at
 from services.scoring_service.tables import snapshot
 from services.scoring_service.views import PUBLICATIONS
 from shared.contracts.codes import Basis
@@ -85,7 +85,8 @@ async def restatements(running: Running, period: str, now: datetime) -> list[Per
             row = last[facts["league"]]
             if _same(facts, row):
                 continue
-            units = frozenset(unit for figures in facts["figures"] for unit, _, _ in figures.units)
+            names = {unit for figures in facts["figures"] for unit, _, _ in figures.units}
+            units = behind(names, await units_at(connection, rows[0]["as_of"]), policy)
             causes, number = await causes_since(connection, Scope(policy, period, Basis.ALL), row["as_of"], units)
             more = {
                 "number": row["number"] + 1,

@@ -1,0 +1,107 @@
+"""`jiesu score`: the service's own formula on a table of counts, for auditors. Contract section 8."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import ValidationError
+
+from services.scoring_service.counting import MEASURES, Counts
+from services.scoring_service.documents import columns_of, document_of, rows_of
+from services.scoring_service.founding import shipped
+from services.scoring_service.policy import Policy, read_policy
+from services.scoring_service.tables import LeagueTable, made
+from shared.contracts.codes import Basis, League
+from shared.engine.clock import Clock
+
+_ANSWERS = ("satisfied", "basically_satisfied", "not_stated")
+_WITHIN = ("contacted", "resolved", "contact_stated", "resolution_stated", "satisfaction_stated")
+"""What cannot be more than the valid callbacks."""
+FIRST_MOST = 10**9
+
+
+class WrongCounts(Exception):
+    """The table or the policy cannot be used; the message says where and why."""
+
+
+def policy_named(name: str) -> Policy:
+    """A shipped version, or a file with a policy document. Raises WrongCounts."""
+    if name in shipped():
+        return read_policy(dict(shipped()[name]))
+    file = Path(name)
+    if not file.is_file():
+        raise WrongCounts(f"no policy {name}: name a JSON file, or one of {', '.join(shipped())}")
+    try:
+        return read_policy(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, UnicodeDecodeError) as error:
+        where = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": "it is no JSON object"}
+        place = "/".join(map(str, where["loc"]))
+        raise WrongCounts(f"{file}: {f'/{place}: ' if place else ''}{where['msg']}") from None
+
+
+def read_counts(lines: TextIO) -> list[Counts]:
+    """From CSV with the columns unit[,name] and any of the measures; those that are not there are nought, except that
+    who was asked is taken to have answered. Raises WrongCounts.
+    """
+    reader = csv.DictReader(lines)
+    names = [name.strip() for name in reader.fieldnames or ()]
+    if "unit" not in names:
+        raise WrongCounts("the table has no column unit")
+    if unknown := set(names) - {"unit", "name", *MEASURES}:
+        raise WrongCounts(f"unknown columns {', '.join(sorted(unknown))}; there are unit, name, {', '.join(MEASURES)}")
+    units: dict[str, Counts] = {}
+    for number, row in enumerate(reader, 2):
+        counts = _row(number, row)
+        if counts.unit_id in units:
+            raise WrongCounts(f"row {number}: the unit {counts.unit_id} is there twice")
+        units[counts.unit_id] = counts
+    return list(units.values())
+
+
+def _row(number: int, row: Mapping[str, Any]) -> Counts:
+    unit = (row.get("unit") or "").strip()
+    if not unit or None in row:
+        raise WrongCounts(f"row {number}: {'too many cells' if None in row else 'no unit'}")
+    found = {name: _number(number, name, row[name]) for name in MEASURES if row.get(name) not in (None, "")}
+    valid = found.get("valid_callbacks", 0)
+    rest = valid - sum(found.get(name, 0) for name in _ANSWERS)
+    if rest < 0 or any(found.get(name, 0) > valid for name in _WITHIN):
+        raise WrongCounts(f"row {number}: more answers than valid callbacks")
+    if found.setdefault("dissatisfied", rest) != rest:
+        raise WrongCounts(f"row {number}: the four answers do not add up to the valid callbacks")
+    asked = {
+        "contact_stated": valid,
+        "resolution_stated": valid,
+        "satisfaction_stated": valid - found.get("not_stated", 0),
+    }
+    return Counts(unit, (row.get("name") or unit).strip(), **(asked | found))
+
+
+def _number(number: int, name: str, text: str) -> int:
+    if not text.strip().isascii() or not text.strip().isdecimal() or int(text) > FIRST_MOST:
+        raise WrongCounts(f"row {number}: {name} is no whole number from 0")
+    return int(text)
+
+
+def write_table(
+    counts: Sequence[Counts], policy: Policy, league: League | None, period: str, clock: Clock, out: TextIO
+) -> None:
+    """The league table as CSV, ranked."""
+    document = document_of(made(LeagueTable(policy, period, league, Basis.ALL, clock.now(), ()), counts))
+    columns = [name for name in columns_of(document) if name not in _COMPARED]
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow("unit" if name == "unit_id" else name for name in columns)
+    for row in rows_of(document, columns):
+        writer.writerow(_cell(value) for value in row)
+
+
+_COMPARED = frozenset(("previous_rank", "rank_change", "composite_change", "expected_resolution_rate"))
+"""What a table of counts alone cannot tell."""
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

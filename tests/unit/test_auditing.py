@@ -1,0 +1,87 @@
+"""`jiesu score`: an auditor's counts go in, the service's own figures come out, and what is wrong is named."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from services.auditing import WrongCounts, policy_named, read_counts, write_table
+from services.scoring_service.founding import shipped
+from shared.engine.clock import ManualClock
+from tests.support.city import START
+
+VECTORS = """unit,received,valid_callbacks,contacted,resolved,satisfied,basically_satisfied
+V1,120,100,100,90,80,10
+V2,40,37,36,30,25,6
+V3,260,250,249,240,220,22
+V4,420,400,396,380,352,38
+V5,3,3,3,1,0,3
+V6,0,0,0,0,0,0
+V7,170,160,160,152,151,0
+"""
+SHOWN = {"V3": "96.3", "V4": "96.0", "V7": "95.3", "V1": "90.6", "V2": "83.1", "V5": "62.7", "V6": ""}
+
+
+def scored(text: str, policy: str = "BJ-HR-2025") -> list[dict[str, str]]:
+    out = io.StringIO()
+    write_table(read_counts(io.StringIO(text)), policy_named(policy), None, "", ManualClock(START), out)
+    return list(csv.DictReader(io.StringIO(out.getvalue())))
+
+
+def test_the_vectors_of_the_specification_come_out_ranked() -> None:
+    rows = scored(VECTORS)
+    assert {row["unit"]: row["composite_shown"] for row in rows} == SHOWN
+    assert [row["unit"] for row in rows] == list(SHOWN), "ranked, the unrated last"
+    assert [row["rank"] for row in rows] == ["1", "2", "3", "4", "5", "6", ""]
+    assert [row["provisional"] for row in rows] == ["false"] * 5 + ["true", "false"]
+
+
+def test_a_unit_with_three_callbacks_never_leads() -> None:
+    rows = scored("unit,valid_callbacks,contacted,resolved,satisfied\nfew,3,3,3,3\nmany,100,90,80,80\n")
+    assert [row["unit"] for row in rows] == ["many", "few"]
+
+
+def test_a_policy_may_be_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "draft.json"
+    draft = dict(shipped()["BJ-HR-2025"]) | {"version": "draft"}
+    draft["weights"] = {"response": "0", "resolution": "1", "satisfaction": "0"}
+    file.write_text(json.dumps(draft), encoding="utf-8")
+    assert all(row["composite"] == row["resolution_rate"] for row in scored(VECTORS, str(file)))
+    file.write_text(json.dumps(draft | {"weights": {"response": "0.5", "resolution": "1"}}), encoding="utf-8")
+    with pytest.raises(WrongCounts, match=r"/weights: .*sum to 1"):
+        policy_named(str(file))
+    file.write_text("[]", encoding="utf-8")
+    with pytest.raises(WrongCounts):
+        policy_named(str(file))
+    with pytest.raises(WrongCounts, match="BJ-HR-2025"):
+        policy_named("nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("received\n1\n", "no column unit"),
+        ("unit,solved\na,1\n", "unknown columns solved"),
+        ("unit,received\na,1\na,2\n", "row 3: the unit a is there twice"),
+        ("unit,received\n,1\n", "row 2: no unit"),
+        ("unit,received\na,1,2\n", "row 2: too many cells"),
+        ("unit,received\na,-1\n", "row 2: received is no whole number"),
+        ("unit,received\na,1.5\n", "row 2: received is no whole number"),
+        ("unit,received\na,١\n", "row 2: received is no whole number"),
+        ("unit,valid_callbacks,resolved\na,1,2\n", "row 2: more answers than valid callbacks"),
+        ("unit,valid_callbacks,satisfied,not_stated\na,1,1,1\n", "row 2: more answers than valid callbacks"),
+        ("unit,valid_callbacks,satisfied,dissatisfied\na,3,1,1\n", "row 2: the four answers do not add up"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_row(text: str, said: str) -> None:
+    with pytest.raises(WrongCounts, match=said):
+        read_counts(io.StringIO(text))
+
+
+def test_who_was_asked_is_taken_to_have_answered() -> None:
+    (one,) = read_counts(io.StringIO("unit,name,valid_callbacks,satisfied,not_stated\na,甲街道,10,6,1\n"))
+    assert (one.name, one.dissatisfied, one.contact_stated, one.satisfaction_stated) == ("甲街道", 3, 10, 9)
