@@ -151,7 +151,7 @@ def sheet_of(document: Mapping[str, Any], title: str) -> Sheet:
     ]
     summary = {"name": "汇总"} | document["summary"]
     rows = [*rows_of(document, columns), [summary.get(column) for column in columns]]
-    return Sheet(title, [what, f"{document['policy']} {document['as_of']}"], columns, rows)
+    return Sheet(title, head, columns, rows)
 
 
 def workbook(sheets: Sequence[Sheet]) -> bytes:

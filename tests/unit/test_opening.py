@@ -242,10 +242,15 @@ def test_a_policys_own_rates_stand_between_the_three_and_the_composite() -> None
     assert columns_of(document_of(table(BIG))) == columns_of(document_of(table())) == list(COLUMNS)
 
 
-def test_rows_are_the_units_and_then_the_summary() -> None:
+def test_rows_are_the_units_and_a_sheet_ends_with_the_summary() -> None:
     document = document_of(table(BIG, OTHER))
     rows = rows_of(document, ["rank", "unit_id", "name", "valid_callbacks"])
-    assert rows == [[1, "other", "Nother", 55], [2, "big", "Nbig", 100], [None, None, "汇总", 155]]
+    assert rows == [[1, "other", "Nother", 55], [2, "big", "Nbig", 100]]
+    sheet = sheet_of(document, "街乡镇")
+    *units, last = sheet.rows
+    assert units == rows_of(document, sheet.columns)
+    total = dict(zip(sheet.columns, last, strict=True))
+    assert (total["name"], total["valid_callbacks"], total["rank"]) == ("汇总", 155, None)
 
 
 def test_a_workbook_has_numbers_as_numbers_and_no_text_becomes_a_formula() -> None:
