@@ -85,6 +85,8 @@ class Policy(Part):
         every = [self.weights, *(change.weights for change in self.weight_changes)]
         if unknown := {name for weights in every for name in weights} - self.every_rate.keys():
             raise ValueError(f"weights names {', '.join(sorted(unknown))}, which is no rate here")
+        if not self.rates and any(set(weights) != set(THREE) for weights in every):
+            raise ValueError(f"weights names {', '.join(THREE)}, each of them")
         if self.ranking.mode == "BANDS" and not self.bands:
             raise ValueError("a policy that grades by bands needs bands")
         if len({one.id for one in self.incentives}) < len(self.incentives):

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.scoring_service.founding import shipped
-from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, read_policy
+from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy, Policy, read_policy
 from shared.contracts.codes import Satisfaction
 from shared.contracts.envelope import BEIJING, Payload
 from shared.contracts.scoring import PolicyActivated, PolicyDrafted
@@ -60,12 +60,8 @@ def test_an_unknown_command_is_a_mistake_in_the_programme() -> None:
 
 def test_the_shipped_policy_is_the_sourced_one() -> None:
     policy = read_policy(document())
-    weights = policy.weights
-    assert (weights.response, weights.resolution, weights.satisfaction) == (
-        Decimal("0.10"),
-        Decimal("0.50"),
-        Decimal("0.40"),
-    )
+    tenths = {"response": Decimal("0.10"), "resolution": Decimal("0.50"), "satisfaction": Decimal("0.40")}
+    assert policy.weights == tenths
     assert policy.levels == {
         Satisfaction.SATISFIED: Decimal(1),
         Satisfaction.BASICALLY_SATISFIED: Decimal("0.9"),
@@ -122,12 +118,22 @@ def test_a_policy_with_a_wrong_figure_is_refused(changes: dict[str, Any]) -> Non
         read_policy(document(**changes))
 
 
-@pytest.mark.parametrize("missing", [name for name in document() if name != "name"])
+NEEDED = [name for name, field in Policy.model_fields.items() if field.is_required()]
+"""What the first policies had; a document of then is still read as it was meant."""
+
+
+@pytest.mark.parametrize("missing", NEEDED)
 def test_a_policy_must_be_whole(missing: str) -> None:
     partial = document()
     del partial[missing]
     with pytest.raises(ValidationError):
         read_policy(partial)
+
+
+def test_a_document_of_the_first_days_means_what_it_meant() -> None:
+    old = read_policy({name: value for name, value in document().items() if name in NEEDED})
+    assert (old.ranking.minimum, old.districts, old.incentives, old.exclusions.grounds) == (1, "OWN", (), {})
+    assert (old.aggregation, old.response, old.labels) == ("MEAN_OF_UNITS", "CALLBACK", None)
 
 
 def test_a_figure_in_superscript_is_refused_and_not_a_crash() -> None:
