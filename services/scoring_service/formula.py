@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
+from functools import cache
 
 from services.scoring_service.counting import Counts, total
 from services.scoring_service.policy import THREE, Policy
-from services.scoring_service.policy_parts import Rate
+from services.scoring_service.policy_parts import FINENESS, Rate
 from shared.contracts.codes import League
 
 HUNDRED = Fraction(100)
@@ -53,8 +54,7 @@ def exact(rate: Rate, counts: Counts) -> Fraction | None:
     over: int = getattr(counts, rate.over)
     if not over:
         return None
-    parts = (Fraction(each) * int(getattr(counts, name)) for name, each in rate.of.items())
-    return sum(parts, Fraction(0)) / over
+    return Fraction(sum(each * int(getattr(counts, name)) for name, each in rate.terms), FINENESS * over)
 
 
 def decimal(value: Fraction) -> Decimal:
@@ -74,12 +74,11 @@ def score(counts: Counts, policy: Policy, league: League | None = None, period: 
         return Score(counts, rated=False)
     points = earned(policy, counts)
     base = HUNDRED * sum((weight * (found[name] or 0) for name, weight in weights.items()), Fraction(0))
-    composite = decimal(min(HUNDRED, base + sum((Fraction(each) for each in points.values()), Fraction(0))))
-    ends = [_interval(policy.every_rate[name], counts, policy.interval.z) for name in weights]
-    low, high = (
-        sum((decimal(weight) * end[side] for weight, end in zip(weights.values(), ends, strict=True)), Decimal(0))
-        for side in (0, 1)
-    )
+    composite = decimal(min(HUNDRED, base + Fraction(sum(points.values(), Decimal(0)))))
+    low = high = Decimal(0)
+    for name, weight in weights.items():
+        ends = _interval(found[name] or Fraction(0), getattr(counts, policy.every_rate[name].over), policy.interval.z)
+        low, high = low + decimal(weight) * ends[0], high + decimal(weight) * ends[1]
     response, resolution, satisfaction = (_percent(found[name]) for name in THREE)
     return Score(
         counts,
@@ -100,13 +99,20 @@ def weights_used(
     policy: Policy, weights: Mapping[str, Decimal], found: Mapping[str, Fraction | None]
 ) -> dict[str, Fraction] | None:
     """What each rate weighs for a unit: those with nothing to divide by are left out, or nothing can be said (None)."""
-    there = {name: Fraction(weight) for name, weight in weights.items() if weight}
-    for name in [name for name in there if found[name] is None]:
-        if policy.every_rate[name].when_empty == "NOT_RATED":
-            return None
-        del there[name]
-    whole = sum(there.values(), Fraction(0))
-    return {name: weight / whole for name, weight in there.items()} if whole else None
+    there = _fractions(tuple(weights.items()))
+    empty = [name for name in there if found[name] is None]
+    if not empty:
+        return there
+    if any(policy.every_rate[name].when_empty == "NOT_RATED" for name in empty):
+        return None
+    rest = {name: weight for name, weight in there.items() if name not in empty}
+    whole = sum(rest.values(), Fraction(0))
+    return {name: weight / whole for name, weight in rest.items()} or None
+
+
+@cache
+def _fractions(weights: tuple[tuple[str, Decimal], ...]) -> dict[str, Fraction]:
+    return {name: Fraction(weight) for name, weight in weights if weight}
 
 
 def earned(policy: Policy, counts: Counts) -> dict[str, Decimal]:
@@ -119,10 +125,9 @@ def earned(policy: Policy, counts: Counts) -> dict[str, Decimal]:
     return points
 
 
-def _interval(rate: Rate, counts: Counts, z: Decimal) -> tuple[Decimal, Decimal]:
+def _interval(part: Fraction, over: int, z: Decimal) -> tuple[Decimal, Decimal]:
     """Wilson's score interval in percent; cautious for answers that count in part (their variance is smaller)."""
-    part, number = exact(rate, counts), Decimal(getattr(counts, rate.over))
-    share = min(Decimal(1), decimal(part or Fraction(0)))
+    share, number = min(Decimal(1), decimal(part)), Decimal(over)
     square = z * z
     scale = 1 + square / number
     middle = (share + square / (2 * number)) / scale

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
@@ -15,6 +16,9 @@ from shared.contracts.codes import League
 
 _FIGURE = re.compile(r"(?:0|1)(?:\.[0-9]{1,10})?")
 _POINTS = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.[0-9]{1,6})?")
+PLACES = 10
+FINENESS = 10**PLACES
+"""Figures have at most so many places, so that sums of them are whole numbers."""
 PERIOD_PATTERN = r"^(19|20|21)\d{2}-(0[1-9]|1[0-2])$"
 
 
@@ -76,6 +80,11 @@ class Rate(Part):
     when_empty: Literal["NOT_RATED", "LEFT_OUT"] = "NOT_RATED"
     name: Words | None = None
     source: Words | None = None
+
+    @cached_property
+    def terms(self) -> tuple[tuple[str, int], ...]:
+        """The measures, and what each counts in units of one over FINENESS."""
+        return tuple((name, int(each.scaleb(PLACES))) for name, each in self.of.items())
 
 
 class WeightChange(Part):

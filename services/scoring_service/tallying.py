@@ -95,7 +95,7 @@ class Lives(View):
                 count_shares(changed, life, sign)
         await upsert(connection, self.table, physical, rows)
         for name, table, sums in zip((tallies, mixes), self.beside, summed(changed), strict=True):
-            await _add(connection, table, name, sums)
+            await add_sums(connection, table, name, sums)
 
 
 def facts_in(column: str) -> list[Fact]:
@@ -137,7 +137,7 @@ def summed(changed: Shares) -> tuple[Sums, Sums]:
     return sums
 
 
-async def _add(connection: Connection, table: Table, physical: str, sums: Mapping[Key, Numbers]) -> None:
+async def add_sums(connection: Connection, table: Table, physical: str, sums: Mapping[Key, Numbers]) -> None:
     """Add differences to the sums, in key order so that nobody waits in a circle; what comes to nothing goes."""
     changed = sorted((key, numbers) for key, numbers in sums.items() if any(numbers))
     if not changed:

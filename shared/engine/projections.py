@@ -138,6 +138,19 @@ async def active_consumers(pool: asyncpg.Pool, projections: Sequence[Projection]
     ]
 
 
+async def retire(pool: asyncpg.Pool, kept: Sequence[str]) -> None:
+    """Remove the tables and cursors of views that the service no longer has, which would seem to lag for ever."""
+    for row in await pool.fetch("SELECT view, version, generation FROM view_generations WHERE view <> ALL($1)", kept):
+        physical = f"{row['view']}_v{row['version']}_g{row['generation']}"
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute(ONE_AT_A_TIME, row["view"])
+            await connection.execute(f'DROP VIEW IF EXISTS "{row["view"]}"')
+            await connection.execute(f'DROP TABLE IF EXISTS "{physical}"')
+            await connection.execute(DROP_CURSORS, physical)
+            await connection.execute("DELETE FROM view_generations WHERE view = $1", row["view"])
+        log.info("view retired", view=row["view"])
+
+
 class Projection:
     """One view of one service, in its database: creates, follows, rebuilds."""
 

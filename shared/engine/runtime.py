@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -24,7 +25,7 @@ from shared.engine.forgetting import forgetting
 from shared.engine.gauges import watch
 from shared.engine.ids import Ids, SystemIds
 from shared.engine.objects import Objects, objects_of
-from shared.engine.projections import Projection, View, active_consumers
+from shared.engine.projections import Projection, View, active_consumers, retire
 from shared.engine.reacting import Reacting, Reactions
 from shared.engine.scanning import ClamAV, Scanner
 from shared.engine.secrets import Secrets
@@ -297,6 +298,7 @@ async def running_city(
 
 async def _start(city: Mapping[str, Running], stack: AsyncExitStack, roles: Collection[Role]) -> None:
     for running in city.values():
+        await _once_there(partial(retire, running.pool, [one.view.name for one in running.projections]))
         for projection in running.projections:
             await _once_there(projection.ensure)
     work = [(running, name, job) for running in city.values() for name, job in running.jobs(roles).items()]

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from rich.table import Table
 
 from deploy.kafka.broker import what_is_missing
 from services.addresses import gateway
-from services.screen import bar
+from services.screen import bar, step
 from services.simulation import invented, simulate
 from services.up import database
 from shared.engine.clock import SystemClock
@@ -34,6 +35,7 @@ from tests.bench.importing import import_rates
 from tests.bench.kafka import compare_over_kafka
 from tests.bench.log import compare
 from tests.bench.rebuild import EVENTS, rebuild_rates
+from tests.bench.scoring import Times, scoring_rates
 from tests.support.city import SECRETS
 
 CLIENTS = (1, 16, 64)
@@ -165,6 +167,20 @@ async def bench_import() -> None:
     screen.print(table)
 
 
+async def bench_scoring() -> None:
+    with home() as folder, bar() as progress:
+        settings = Settings(home=folder)
+        async with database(settings) as url:
+            found = await scoring_rates(url, settings, partial(step, progress, {}))
+    base = found["one row by its key"]
+    table = Table(f"scoring, {found['lives']:,} lives in a month", "p50 ms", "p99 ms", "p50 of one row")
+    for name, one in found.items():
+        if isinstance(one, Times):
+            table.add_row(name, f"{one.at(0.5):.1f}", f"{one.at(0.99):.1f}", f"{one.at(0.5) / base.at(0.5):.0f}×")
+    screen.print(table)
+    screen.print(f"counted anew on two cores: [bold]{found['counted anew, lives/s']:,.0f} lives/s[/], by both rules\n")
+
+
 async def bench_dispatch() -> None:
     with home() as folder:
         settings = Settings(home=folder)
@@ -204,5 +220,6 @@ if __name__ == "__main__":
         runner.run(bench_import())
         runner.run(bench_dispatch())
         runner.run(bench_finding())
+        runner.run(bench_scoring())
         runner.run(bench_kafka())
     bench_lives()

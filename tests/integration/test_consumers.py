@@ -13,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from shared.engine.consume import Consumer
 from shared.engine.gauges import look
+from shared.engine.projections import retire
 from shared.eventlog.log import Recorded
 from shared.eventlog.postgres import Connection, PostgresLog
 from shared.messaging.bus import BATCH_LIMIT, Batch, Bell, BusUnavailable, Reached, Subscription
@@ -109,3 +110,17 @@ async def test_the_gauge_of_a_consumer_that_is_gone_is_taken_down_and_no_other(n
         await look("routing", routing.pool, routing.bus)
         assert lag("routing", "view:old") is None
         assert [lag("routing", "view:new"), lag("feedback", "view:old")] == [behind] * 2
+
+
+async def test_a_view_that_its_service_no_longer_has_goes_with_its_cursors(new_city: NewCity) -> None:
+    async with new_city(jobs=False) as city:
+        pool = city.running["scoring"].pool
+        kept = await pool.fetch("SELECT view FROM view_generations ORDER BY view")
+        await pool.execute("CREATE TABLE old_v3_g2 (key text); CREATE VIEW old AS SELECT * FROM old_v3_g2")
+        await pool.execute("INSERT INTO view_generations (view, version, generation) VALUES ('old', 3, 2)")
+        await pool.execute("INSERT INTO cursors (consumer, source, partition) VALUES ('old_v3_g2', 'routing', 0)")
+        await retire(pool, [row["view"] for row in kept])
+        assert await pool.fetch("SELECT view FROM view_generations ORDER BY view") == kept
+        assert await pool.fetchval("SELECT to_regclass('old') IS NULL AND to_regclass('old_v3_g2') IS NULL")
+        assert not await pool.fetchval("SELECT count(*) FROM cursors WHERE consumer = 'old_v3_g2'")
+        assert await pool.fetchval("SELECT count(*) FROM cursors WHERE consumer LIKE 'lives%'")

@@ -188,8 +188,8 @@ def test_rates_and_composite_lie_between_nought_and_a_hundred(counted: Counts) -
 def test_ranks_run_from_one_without_gaps_and_never_against_the_composite(listed: list[Counts]) -> None:
     rated = [one for one in league_table(listed, POLICY) if one.rated]
     assert [one.rank for one in rated] == list(range(1, len(rated) + 1))
-    shown = [one.shown for one in rated if one.shown is not None]
-    assert shown == sorted(shown, reverse=True)
+    places = [(one.provisional, -(one.shown or 0)) for one in rated]
+    assert places == sorted(places)
 
 
 @BRIEFLY

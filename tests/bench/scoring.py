@@ -1,0 +1,232 @@
+"""A month (or a year) of lives in the live tables: reading, counting anew, simulating, and how far the live sums lag.
+
+Lives are invented and their rows written straight into the view's tables; everything measured is the service's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+
+import asyncpg
+import orjson
+
+from services.chronicle import CASE, CHRONICLER, ORDER, Note, Past, life, write
+from services.laboratory import SCORING, WRITTEN
+from services.scoring_service.founding import shipped
+from services.scoring_service.hearing import fact_of
+from services.scoring_service.life import Fact, Kind, life_of
+from services.scoring_service.period import bounds
+from services.scoring_service.policy import read_policy
+from services.scoring_service.publishing import drawn_up, signer_of
+from services.scoring_service.reading import Scope
+from services.scoring_service.simulating import moves
+from services.scoring_service.tables import read_table, snapshot
+from services.scoring_service.tallying import MIXES, TALLIES, Shares, add_sums, count_shares, facts_in, summed
+from shared.contracts.codes import Basis, League
+from shared.contracts.envelope import Actor, Envelope, rfc3339
+from shared.contracts.feedback import CallbackInvalidated, CallbackRecorded
+from shared.engine.execute import Intention
+from shared.engine.runtime import Role, Running, running_city
+from shared.engine.settings import Settings
+from tests.support.city import SECRETS
+
+LIVES = int(os.environ.get("SCORED_LIVES", "100000"))
+"""2,100,000 is a month of a city of 70,000 appeals a day; a tenth of a million shows the same shape in a minute."""
+STREETS, CHUNK, CORES = 343, 10_000, 2
+PERIOD = "2026-10"
+LIVES_A_SECOND, SECONDS = 50, 20
+TIMES = 30
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Of something done several times, in milliseconds."""
+
+    took: Sequence[float]
+
+    def at(self, share: float) -> float:
+        return sorted(self.took)[min(len(self.took) - 1, int(share * len(self.took)))]
+
+
+def rows_of(past: Past, first: int, count: int) -> list[tuple[Any, ...]]:
+    """Rows of `lives`, as the view would hold them."""
+    streets, rows = past.units, []
+    for number in range(first, min(first + count, past.lives)):
+        appeal_id, orders, cases = life(past, number, streets)
+        facts = [fact for at, payload in orders + cases if (fact := _fact(appeal_id, at, payload))]
+        one = life_of(facts)
+        if one.registered_at is not None:
+            kept = orjson.dumps([tuple(fact) for fact in one.facts]).decode()
+            rows.append((appeal_id, " x ", one.registered_at.date(), datetime.fromisoformat(one.changed_at), kept))
+    return rows
+
+
+def _fact(appeal_id: str, at: datetime, payload: Any) -> Fact | None:
+    """As scoring's view has it, once scoring has recorded what a callback said."""
+    if isinstance(payload, CallbackRecorded | CallbackInvalidated):
+        said = {name: getattr(payload, name, None) for name in ("contacted", "resolved")}
+        said |= {
+            "valid": isinstance(payload, CallbackRecorded),
+            "final": getattr(payload, "next_state", "") != "REWORK",
+        }
+        said |= {"unit": payload.lead_unit, "registered_at": rfc3339(payload.registered_at)}
+        said["satisfaction"] = getattr(payload, "satisfaction", "NOT_STATED")
+        return Fact(rfc3339(at), f"{appeal_id}-{payload.round}", Kind.VERDICT, payload.round, said)
+    data = payload.model_dump(mode="json", exclude_none=True)
+    envelope = Envelope(
+        f"{appeal_id}-{at.timestamp()}", "", payload.event_type(), appeal_id, "", 1, at, Actor(""), "", None, data
+    )
+    return fact_of(envelope)
+
+
+def counted_anew(columns: Sequence[str]) -> tuple[Any, Any]:
+    """The sums of lives, from their facts."""
+    changed = Shares()
+    for column in columns:
+        count_shares(changed, life_of(facts_in(column)), 1)
+    return summed(changed)
+
+
+async def scoring_rates(url: str, settings: Settings, progress: Progress) -> dict[str, Any]:
+    """Everything that is measured, by name."""
+    start, end = bounds(PERIOD, 19)
+    past = Past(start, end, LIVES, STREETS)
+    async with running_city(WRITTEN, url, settings, SECRETS, roles={Role.API}) as logs:
+        await write(Past(start, end, 0, STREETS), logs["routing"], logs["feedback"], lambda done, goal: None)
+        async with running_city((SCORING,), url, settings, SECRETS) as city:
+            scoring = city["scoring"]
+            with ProcessPoolExecutor(CORES) as pool:
+                await _fill(scoring, past, pool, progress)
+                found = {"lives": LIVES, "counted anew, lives/s": await _recount(scoring, url, pool, progress)}
+            found |= await _read(scoring)
+            found["lag"] = await _lag(scoring, logs["routing"], logs["feedback"], past)
+            return found
+
+
+async def _fill(scoring: Running, past: Past, pool: ProcessPoolExecutor, progress: Progress) -> None:
+    """The live tables, without going through the logs, which is measured elsewhere."""
+    loop = asyncio.get_running_loop()
+    generation = await scoring.pool.fetchrow("SELECT version, generation FROM view_generations WHERE view = 'lives'")
+    suffix = f"_v{generation['version']}_g{generation['generation']}"
+    starts = range(0, past.lives, CHUNK)
+    done = 0
+    for pair in (starts[n : n + CORES] for n in range(0, len(starts), CORES)):
+        made = await asyncio.gather(*(loop.run_in_executor(pool, rows_of, past, one, CHUNK) for one in pair))
+        sums = await asyncio.gather(*(loop.run_in_executor(pool, counted_anew, [r[4] for r in rows]) for rows in made))
+        async with scoring.pool.acquire() as connection:
+            for rows, both in zip(made, sums, strict=True):
+                await connection.copy_records_to_table(f"lives{suffix}", records=rows)
+                for table, one in zip((TALLIES, MIXES), both, strict=True):
+                    await add_sums(connection, table, f"{table.name}{suffix}", one)
+                done += len(rows)
+        progress("inventing", min(past.lives, pair[-1] + CHUNK), past.lives)
+    for name in ("lives", "tallies", "mixes"):
+        await scoring.pool.execute(f'ANALYZE "{name}{suffix}"', timeout=600)
+
+
+async def _recount(scoring: Running, url: str, pool: ProcessPoolExecutor, progress: Progress) -> float:
+    """Every life read and counted anew on two cores, each some of the days; the sums must be the live ones."""
+    loop = asyncio.get_running_loop()
+    days = [row[0] for row in await scoring.pool.fetch("SELECT DISTINCT registered_on FROM lives ORDER BY 1")]
+    started = time.perf_counter()
+    parts = [loop.run_in_executor(pool, counted_of_days, url, days[core::CORES]) for core in range(CORES)]
+    counts, sums = zip(*await asyncio.gather(*parts), strict=True)
+    took = time.perf_counter() - started
+    progress("counting anew", LIVES, LIVES)
+    anew = {key: numbers for part in sums for key, numbers in part.items()}
+    live = {tuple(row)[:5]: tuple(row)[5:] for row in await scoring.pool.fetch("SELECT * FROM tallies")}
+    assert live == anew, "the live sums are not those of the lives"
+    return float(sum(counts)) / took
+
+
+def counted_of_days(url: str, days: Sequence[date]) -> tuple[int, dict[Any, Any]]:
+    """What the lives of some days come to: how many there were, and their sums by half-day."""
+
+    async def count() -> tuple[int, dict[Any, Any]]:
+        changed, number = Shares(), 0
+        connection = await asyncpg.connect(url, server_settings={"search_path": "scoring"})
+        try:
+            async with connection.transaction():
+                query = "SELECT facts FROM lives WHERE registered_on = ANY($1)"
+                async for row in connection.cursor(query, days, prefetch=5000):
+                    count_shares(changed, life_of(facts_in(row["facts"])), 1)
+                    number += 1
+        finally:
+            await connection.close()
+        return number, summed(changed)[0]
+
+    return asyncio.run(count())
+
+
+async def _read(scoring: Running) -> dict[str, Any]:
+    policies = [read_policy(dict(document)) for document in shipped().values() if document["period_start_day"] == 19]
+    now = scoring.clock.now()
+    kinds: dict[str, Callable[[Any], Any]] = {
+        "one row by its key": lambda connection: connection.exec_driver_sql("SELECT * FROM lives LIMIT 1"),
+        "live table": partial(_table, policy=policies[0], now=now),
+        "live table with what to expect": partial(_table, policy=policies[0], now=now, weighed=True),
+        "two policies over a month": partial(_simulation, policies=policies, now=now),
+        "drawn up for publication": partial(_drawn, policy=policies[0], now=now, scoring=scoring),
+    }
+    found: dict[str, Any] = {}
+    for name, ask in kinds.items():
+        took = []
+        for _ in range(TIMES if "drawn" not in name else 3):
+            async with snapshot(scoring) as connection:
+                started = time.perf_counter()
+                await ask(connection)
+                took.append(1000 * (time.perf_counter() - started))
+        found[name] = Times(took)
+    return found
+
+
+async def _table(connection: Any, policy: Any, now: datetime, weighed: bool = False) -> Any:
+    return await read_table(connection, Scope(policy, PERIOD, Basis.ALL), League.STREET_TOWN, now, weighed=weighed)
+
+
+async def _simulation(connection: Any, policies: Sequence[Any], now: datetime) -> None:
+    tables = [await _table(connection, policy, now) for policy in policies[:2]]
+    moves(*tables)
+
+
+async def _drawn(connection: Any, policy: Any, now: datetime, scoring: Running) -> None:
+    await drawn_up(connection, policy, PERIOD, now, signer_of(scoring))
+
+
+async def _lag(scoring: Running, routing: Running, feedback: Running, past: Past) -> Times:
+    """So many lives a second are written; how long until the live sums have each of their callbacks."""
+    more = Past(past.begins, past.ends, LIVES_A_SECOND * SECONDS, STREETS, seed=2)
+    streets, took = more.units, []
+
+    async def one(number: int) -> None:
+        appeal_id, orders, cases = life(more, number, streets)
+        for at, payload in orders:
+            await routing.executor.execute(_noted(ORDER, appeal_id, at, payload))
+        for at, payload in cases[:-1]:
+            await feedback.executor.execute(_noted(CASE, appeal_id, at, payload))
+        for at, payload in cases[-1:]:
+            decision = await feedback.executor.execute(_noted(CASE, appeal_id, at, payload))
+            written, position = time.perf_counter(), decision.appended
+            while position and not await scoring.views_reached("feedback", position.partition, position.position):
+                pass
+            took.append(1000 * (time.perf_counter() - written))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(more.lives):
+            group.create_task(one(number))
+            await asyncio.sleep(random.Random(number).expovariate(LIVES_A_SECOND))
+    return Times(took)
+
+
+def _noted(decider: Any, appeal_id: str, at: datetime, payload: Any) -> Intention[None]:
+    return Intention(decider, appeal_id, Note(at=at, actor=CHRONICLER, payload=payload))
