@@ -28,33 +28,29 @@ def league_table(
     `before`: composites of the period before, by unit, for the label of the most improved. `governed`: 治理类.
     """
     scores = [score(counts, policy, league, period) for counts in units]
-    rated = [one for one in scores if one.rated]
-    rated = [_compared(one, policy) for one in _shrunk(rated, policy)]
-    in_order = _ranked(sorted(rated, key=lambda one: _order(one, policy)), policy)
-    labels = _labels(in_order, policy, league, before or {}, governed)
-    labelled = [replace(one, label=labels.get(one.counts.unit_id)) for one in in_order]
-    return labelled + sorted((one for one in scores if not one.rated), key=lambda one: one.counts.unit_id)
-
-
-def _shrunk(rated: Sequence[Score], policy: Policy) -> list[Score]:
-    """Each drawn towards the league: (n·own + k·mean) / (n + k), the mean being over all callbacks of the league."""
-    callbacks = sum(one.counts.valid_callbacks for one in rated)
-    if not callbacks:
-        return list(rated)
-    mean = sum((_composite(one) * one.counts.valid_callbacks for one in rated), Decimal(0)) / callbacks
-    strength = policy.ranking.strength
-    return [
-        replace(
-            one,
-            shrunk=(_composite(one) * one.counts.valid_callbacks + mean * strength)
-            / (one.counts.valid_callbacks + strength),
-        )
-        for one in rated
+    rated = _placed([one for one in scores if one.rated], policy)
+    in_order = sorted(rated, key=lambda one: _order(one, policy))
+    ranks, labels = _ranks(in_order, policy), _labels(in_order, policy, league, before or {}, governed)
+    ranked = [
+        replace(one, rank=rank, label=labels.get(one.counts.unit_id)) for one, rank in zip(in_order, ranks, strict=True)
     ]
+    return ranked + sorted((one for one in scores if not one.rated), key=lambda one: one.counts.unit_id)
 
 
-def _compared(one: Score, policy: Policy) -> Score:
-    return replace(one, provisional=one.counts.valid_callbacks < policy.ranking.minimum)
+def _placed(rated: Sequence[Score], policy: Policy) -> list[Score]:
+    """Whether each has enough callbacks to be compared, and where it stands when it is drawn towards the league:
+    (n·own + k·mean) / (n + k), the mean being over all callbacks of the league.
+    """
+    callbacks = sum(one.counts.valid_callbacks for one in rated)
+    together = sum((_composite(one) * one.counts.valid_callbacks for one in rated), Decimal(0))
+    mean, strength, least = together / max(callbacks, 1), policy.ranking.strength, policy.ranking.minimum
+    placed = []
+    for one in rated:
+        own = one.counts.valid_callbacks
+        whole = own + strength
+        shrunk = (_composite(one) * own + mean * strength) / whole if whole else _composite(one)
+        placed.append(replace(one, shrunk=shrunk, provisional=own < least))
+    return placed
 
 
 def _composite(one: Score) -> Decimal:
@@ -72,15 +68,14 @@ def _order(one: Score, policy: Policy) -> tuple[object, ...]:
     return (one.provisional, -_stands_at(one, policy), *tied, one.counts.unit_id)
 
 
-def _ranked(in_order: Sequence[Score], policy: Policy) -> list[Score]:
+def _ranks(in_order: Sequence[Score], policy: Policy) -> list[int | None]:
     if policy.ranking.mode == "BANDS":
-        return list(in_order)
-    ranked: list[Score] = []
+        return [None] * len(in_order)
+    ranks: list[int | None] = []
     for place, one in enumerate(in_order, 1):
-        last = ranked[-1] if ranked else None
-        tied = last is not None and _tied(last, one, policy)
-        ranked.append(replace(one, rank=last.rank if tied and last else place))
-    return ranked
+        tied = bool(ranks) and _tied(in_order[place - 2], one, policy)
+        ranks.append(ranks[-1] if tied else place)
+    return ranks
 
 
 def _tied(one: Score, other: Score, policy: Policy) -> bool:
