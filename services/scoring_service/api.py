@@ -29,7 +29,7 @@ from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy,
 from services.scoring_service.policy_parts import PERIOD_PATTERN
 from services.scoring_service.reading import Scope as Counted
 from services.scoring_service.reading import policy_for, policy_in_force, policy_named
-from services.scoring_service.tables import LeagueTable, counts_of, read_table, snapshot
+from services.scoring_service.tables import LeagueTable, counts_of, expected_at, read_table, snapshot
 from services.scoring_service.views import POLICIES
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
@@ -105,7 +105,8 @@ async def get_scores(
     async with snapshot(asking.running) as connection:
         rules = await policy_for(connection, policy, period, at or now)
         scope = Counted(rules, period, basis, at, category, day=_of_period(day, period, category, rules))
-        table = await read_table(connection, scope, league, now, compared=day is None, weighed=weighed)
+        expected = await expected_at(connection, scope) if weighed else None
+        table = await read_table(connection, scope, league, now, compared=day is None, expected=expected)
     document = document_of(table)
     if category is not None:
         document["category"] = category

@@ -20,7 +20,7 @@ from services.scoring_service.life import Share, life_of, shares
 from services.scoring_service.period import bounds
 from services.scoring_service.policy import Policy
 from services.scoring_service.reading import Scope
-from services.scoring_service.tables import LeagueTable, made, read_table
+from services.scoring_service.tables import LeagueTable, expected_at, made, read_table
 from services.scoring_service.tallying import LIVES, facts_in, registered_within
 from services.scoring_service.views import STANDINGS
 from shared.contracts.codes import Basis, League
@@ -49,11 +49,13 @@ async def drawn_up(
 ) -> list[dict[str, Any]]:
     """The facts of a publication for every league, as everything is known now, in the organisation of a moment."""
     start, end = bounds(period, policy.period_start_day)
+    scopes = [Scope(policy, period, basis, units_of=units_of) for basis in Basis]
+    expected = [await expected_at(connection, scope) for scope in scopes]
     publications = []
     for league in League:
         tables = [
-            await read_table(connection, Scope(policy, period, basis, units_of=units_of), league, now, weighed=True)
-            for basis in Basis
+            await read_table(connection, scope, league, now, expected=beside)
+            for scope, beside in zip(scopes, expected, strict=True)
         ]
         facts = {
             "period": period, "league": league, "policy_version": policy.version, "starts_at": start, "ends_at": end,

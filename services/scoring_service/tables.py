@@ -79,9 +79,9 @@ async def read_table(
     now: datetime,
     *,
     compared: bool = True,
-    weighed: bool = False,
+    expected: Mapping[str, Decimal] | None = None,
 ) -> LeagueTable:
-    """The table as known at `scope.as_of`; `compared` with the period before, `weighed` with what to expect."""
+    """The table as known at `scope.as_of`, `compared` with the period before; `expected` is shown beside it."""
     policy, at = scope.policy, scope.as_of or now
     before: dict[str, Score] = {}
     if compared and scope.period > FIRST_PERIOD:
@@ -90,8 +90,8 @@ async def read_table(
         before = {one.counts.unit_id: one for one in last if one.rated}
     counts = await counts_of(connection, scope, league, now)
     governed = await governed_at(connection, at)
-    expected = expected_of(await mixes_at(connection, scope)) if weighed else {}
-    return made(LeagueTable(policy, scope.period, league, scope.basis, at, (), before, expected, governed), counts)
+    frame = LeagueTable(policy, scope.period, league, scope.basis, at, (), before, expected or {}, governed)
+    return made(frame, counts)
 
 
 def made(frame: LeagueTable, counts: Sequence[Counts]) -> LeagueTable:
@@ -99,6 +99,11 @@ def made(frame: LeagueTable, counts: Sequence[Counts]) -> LeagueTable:
     before = {unit: one.composite for unit, one in frame.before.items() if one.composite is not None}
     scores = league_table(counts, frame.policy, frame.league, frame.period, before, frame.governed)
     return replace(frame, scores=scores)
+
+
+async def expected_at(connection: AsyncConnection, scope: Scope) -> dict[str, Decimal]:
+    """What the city's average would have solved of each unit's matters, in percent."""
+    return expected_of(await mixes_at(connection, scope))
 
 
 def expected_of(mixes: Sequence[tuple[str, str, int, int]]) -> dict[str, Decimal]:

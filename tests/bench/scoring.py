@@ -29,7 +29,7 @@ from services.scoring_service.policy import read_policy
 from services.scoring_service.publishing import drawn_up, signer_of
 from services.scoring_service.reading import Scope
 from services.scoring_service.simulating import moves
-from services.scoring_service.tables import read_table, snapshot
+from services.scoring_service.tables import expected_at, read_table, snapshot
 from services.scoring_service.tallying import MIXES, TALLIES, Shares, add_sums, count_shares, facts_in, summed
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import Actor, Envelope, rfc3339
@@ -191,7 +191,9 @@ async def _read(scoring: Running) -> dict[str, Any]:
 
 
 async def _table(connection: Any, policy: Any, now: datetime, weighed: bool = False) -> Any:
-    return await read_table(connection, Scope(policy, PERIOD, Basis.ALL), League.STREET_TOWN, now, weighed=weighed)
+    scope = Scope(policy, PERIOD, Basis.ALL)
+    expected = await expected_at(connection, scope) if weighed else None
+    return await read_table(connection, scope, League.STREET_TOWN, now, expected=expected)
 
 
 async def _simulation(connection: Any, policies: Sequence[Any], now: datetime) -> None:
