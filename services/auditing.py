@@ -99,7 +99,7 @@ def write_table(
         writer.writerow(_cell(value) for value in row)
 
 
-_COMPARED = frozenset(("previous_rank", "rank_change", "composite_change", "expected_resolution_rate"))
+_COMPARED = frozenset(("previous_rank", "rank_change", "composite_change", "progress_rank", "expected_resolution_rate"))
 """What a table of counts alone cannot tell."""
 
 

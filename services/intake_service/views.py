@@ -70,9 +70,9 @@ STORY = Table(
     "story",
     _metadata,
     Column("appeal_id", Text, primary_key=True),
-    Column("service", Text, primary_key=True),
-    Column("version", Integer, primary_key=True),
-    Column("event_id", Text),
+    Column("event_id", Text, primary_key=True),
+    Column("service", Text),
+    Column("version", Integer),
     Column("time", DateTime(timezone=True)),
     Column("type", Text),
     Column("stream", Text),
@@ -122,6 +122,7 @@ class Cases(KeyedView):
 class Story(View):
     """Every event of an appeal, as it was written."""
 
+    VERSION = 2
     table = STORY
     sources = ALL_SERVICES
 
@@ -166,7 +167,7 @@ class Persons(KeyedView):
         row["updated_at"] = event.time
 
 
-_STREAMS = ("appeal-", "order-", "case-", "assessment-")
+_STREAMS = ("appeal-", "order-", "case-", "assessment-", "exclusions-")
 
 
 _MEASURES = {

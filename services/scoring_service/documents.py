@@ -43,6 +43,7 @@ COLUMNS: Mapping[str, str] = {
     "previous_rank": "上期排名",
     "rank_change": "名次变化",
     "composite_change": "成绩变化",
+    "progress_rank": "进步名次",
     "hard": "疑难工单",
     "expected_resolution_rate": "同类平均解决率",
     "provisional": "样本不足",
@@ -74,6 +75,7 @@ def item_of(one: Score, table: LeagueTable) -> dict[str, Any]:
         "previous_rank": before.rank if before else None,
         "rank_change": before.rank - one.rank if before and before.rank and one.rank else None,
         "composite_change": text(gained),
+        "progress_rank": table.progress.get(one.counts.unit_id),
         "hard": one.counts.hard,
         "expected_resolution_rate": text(table.expected.get(one.counts.unit_id)),
     }
@@ -95,6 +97,7 @@ _OF_ONE_UNIT = frozenset(
         "previous_rank",
         "rank_change",
         "composite_change",
+        "progress_rank",
         "low",
         "high",
     )

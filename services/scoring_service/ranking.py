@@ -105,11 +105,16 @@ def _labels(
     return labels | dict.fromkeys(listed, "GOVERNANCE")
 
 
+def gains(fit: Sequence[Score], before: Mapping[str, Decimal]) -> dict[str, Decimal]:
+    """By how much each composite is above that of the period before, of those that had one; the most first."""
+    gained = {
+        one.counts.unit_id: _composite(one) - before[one.counts.unit_id] for one in fit if one.counts.unit_id in before
+    }
+    return {unit: gained[unit] for unit in sorted(gained, key=lambda unit: (-gained[unit], unit))}
+
+
 def _improved(fit: Sequence[Score], before: Mapping[str, Decimal]) -> list[str]:
-    """Whose composite has gained, the most first."""
-    units = {one.counts.unit_id: one for one in fit}
-    gains = {unit: _composite(units[unit]) - before[unit] for unit in units.keys() & before.keys()}
-    return sorted((unit for unit, gain in gains.items() if gain > 0), key=lambda unit: (-gains[unit], unit))
+    return [unit for unit, gain in gains(fit, before).items() if gain > 0]
 
 
 def band_of(composite: Decimal, policy: Policy) -> str:

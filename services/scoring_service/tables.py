@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,7 +18,7 @@ from services.scoring_service.counting import NOTHING, Counts, added, counted, n
 from services.scoring_service.formula import HUNDRED, Score, decimal, summary_of
 from services.scoring_service.period import bounds, neighbour
 from services.scoring_service.policy import Policy
-from services.scoring_service.ranking import NOBODY, league_table
+from services.scoring_service.ranking import NOBODY, gains, league_table
 from services.scoring_service.reading import (
     Scope,
     counts_at,
@@ -49,6 +50,13 @@ class LeagueTable:
     before: Mapping[str, Score] = field(default_factory=dict)
     expected: Mapping[str, Decimal] = field(default_factory=dict)
     governed: AbstractSet[str] = NOBODY
+
+    @cached_property
+    def progress(self) -> Mapping[str, int]:
+        """By unit: the place by what its composite has gained over the period before, among those to be compared."""
+        before = {unit: one.composite for unit, one in self.before.items() if one.composite is not None}
+        fit = [one for one in self.scores if one.rated and not one.provisional]
+        return {unit: place for place, unit in enumerate(gains(fit, before), 1)}
 
     @property
     def summary(self) -> Score:

@@ -19,11 +19,11 @@ from typing import Any
 import asyncpg
 import orjson
 
-from services.chronicle import CASE, CHRONICLER, ORDER, Note, Past, life, write
+from services.chronicle import CASE, CHRONICLER, ORDER, Note, Past, Street, life, write
 from services.laboratory import SCORING, WRITTEN
 from services.scoring_service.founding import shipped
 from services.scoring_service.hearing import fact_of
-from services.scoring_service.life import Fact, Kind, life_of
+from services.scoring_service.life import Fact, Kind, day_of, life_of
 from services.scoring_service.period import bounds
 from services.scoring_service.policy import read_policy
 from services.scoring_service.publishing import drawn_up, signer_of
@@ -62,13 +62,18 @@ def rows_of(past: Past, first: int, count: int) -> list[tuple[Any, ...]]:
     """Rows of `lives`, as the view would hold them."""
     streets, rows = past.units, []
     for number in range(first, min(first + count, past.lives)):
-        appeal_id, orders, cases = life(past, number, streets)
-        facts = [fact for at, payload in orders + cases if (fact := _fact(appeal_id, at, payload))]
-        one = life_of(facts)
+        one = life_of(facts_of_life(past, number, streets))
         if one.registered_at is not None:
             kept = orjson.dumps([tuple(fact) for fact in one.facts]).decode()
-            rows.append((appeal_id, " x ", one.registered_at.date(), datetime.fromisoformat(one.changed_at), kept))
+            changed = datetime.fromisoformat(one.changed_at)
+            rows.append((f"{number}", " x ", day_of(one.registered_at)[0], changed, kept))
     return rows
+
+
+def facts_of_life(past: Past, number: int, streets: Sequence[Street]) -> list[Fact]:
+    """All facts about one invented life."""
+    appeal_id, orders, cases = life(past, number, streets)
+    return [fact for at, payload in orders + cases if (fact := _fact(appeal_id, at, payload))]
 
 
 def _fact(appeal_id: str, at: datetime, payload: Any) -> Fact | None:

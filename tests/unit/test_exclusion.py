@@ -187,6 +187,20 @@ def test_four_eyes_whoever_has_had_a_hand_in_a_claim_does_not_decide_it(
     given(EXCLUSIONS, *HISTORIES[state]).when(decide(actor)).then_refused("SECOND_OFFICER_NEEDED")
 
 
+@pytest.mark.parametrize(
+    ("state", "hands"),
+    [
+        ("CLAIMED", {"clerk"}),
+        ("APPROVED", {"clerk", "first"}),
+        ("APPEALED", {"clerk", "first"}),
+        ("REJECTED twice", {"clerk", "first", "second"}),
+        ("APPROVED on appeal", {"clerk", "first", "second"}),
+    ],
+)
+def test_a_claim_remembers_who_has_had_a_hand_in_it(state: str, hands: set[str]) -> None:
+    assert EXCLUSIONS.fold(HISTORIES[state]).claims["x1"].hands == hands
+
+
 def test_whoever_decided_one_claim_may_decide_another() -> None:
     other = facts("x2", ground="DISPATCH_ERROR")
     history = [CLAIMED, rejected(), other]

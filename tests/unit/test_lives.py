@@ -153,6 +153,7 @@ def test_the_unit_that_was_asked_about_is_scored() -> None:
 def test_a_verdict_that_is_heard_of_before_its_dispatch_waits_for_it() -> None:
     assert shares(life_of([verdict(2)]), Rule.LAST) == []
     assert only(verdict(2), sent(1))["resolved"] == 1
+    assert "closed" not in only(sent(1), verdict(2, 2))
 
 
 @pytest.mark.parametrize("how", ["MERGED", "WITHDRAWN"])
