@@ -19,11 +19,10 @@ from typing import Any
 import asyncpg
 import orjson
 
-from services.chronicle import CASE, CHRONICLER, ORDER, Note, Past, Street, life, write
+from services.chronicle import CASE, CHRONICLER, ORDER, Note, Past, life, write
 from services.laboratory import SCORING, WRITTEN
 from services.scoring_service.founding import shipped
-from services.scoring_service.hearing import fact_of
-from services.scoring_service.life import Fact, Kind, day_of, life_of
+from services.scoring_service.life import day_of, life_of
 from services.scoring_service.period import bounds
 from services.scoring_service.policy import read_policy
 from services.scoring_service.publishing import drawn_up, signer_of
@@ -32,12 +31,11 @@ from services.scoring_service.simulating import moves
 from services.scoring_service.tables import expected_at, read_table, snapshot
 from services.scoring_service.tallying import MIXES, TALLIES, Shares, add_sums, count_shares, facts_in, summed
 from shared.contracts.codes import Basis, League
-from shared.contracts.envelope import Actor, Envelope, rfc3339
-from shared.contracts.feedback import CallbackInvalidated, CallbackRecorded
 from shared.engine.execute import Intention
 from shared.engine.runtime import Role, Running, running_city
 from shared.engine.settings import Settings
 from tests.support.city import SECRETS
+from tests.support.invented import facts_of_life
 
 LIVES = int(os.environ.get("SCORED_LIVES", "100000"))
 """2,100,000 is a month of a city of 70,000 appeals a day; a tenth of a million shows the same shape in a minute."""
@@ -68,30 +66,6 @@ def rows_of(past: Past, first: int, count: int) -> list[tuple[Any, ...]]:
             changed = datetime.fromisoformat(one.changed_at)
             rows.append((f"{number}", " x ", day_of(one.registered_at)[0], changed, kept))
     return rows
-
-
-def facts_of_life(past: Past, number: int, streets: Sequence[Street]) -> list[Fact]:
-    """All facts about one invented life."""
-    appeal_id, orders, cases = life(past, number, streets)
-    return [fact for at, payload in orders + cases if (fact := _fact(appeal_id, at, payload))]
-
-
-def _fact(appeal_id: str, at: datetime, payload: Any) -> Fact | None:
-    """As scoring's view has it, once scoring has recorded what a callback said."""
-    if isinstance(payload, CallbackRecorded | CallbackInvalidated):
-        said = {name: getattr(payload, name, None) for name in ("contacted", "resolved")}
-        said |= {
-            "valid": isinstance(payload, CallbackRecorded),
-            "final": getattr(payload, "next_state", "") != "REWORK",
-        }
-        said |= {"unit": payload.lead_unit, "registered_at": rfc3339(payload.registered_at)}
-        said["satisfaction"] = getattr(payload, "satisfaction", "NOT_STATED")
-        return Fact(rfc3339(at), f"{appeal_id}-{payload.round}", Kind.VERDICT, payload.round, said)
-    data = payload.model_dump(mode="json", exclude_none=True)
-    envelope = Envelope(
-        f"{appeal_id}-{at.timestamp()}", "", payload.event_type(), appeal_id, "", 1, at, Actor(""), "", None, data
-    )
-    return fact_of(envelope)
 
 
 def counted_anew(columns: Sequence[str]) -> tuple[Any, Any]:

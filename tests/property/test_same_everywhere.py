@@ -22,7 +22,7 @@ from services.scoring_service.tables import LeagueTable, made
 from services.scoring_service.tallying import Shares, count_shares, summed
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import BEIJING
-from tests.bench.scoring import facts_of_life
+from tests.support.invented import facts_of_life
 
 batch = int(sys.argv[1])
 past = Past(datetime(2026, 8, 19, tzinfo=BEIJING), datetime(2026, 11, 19, tzinfo=BEIJING), 300, 7)
