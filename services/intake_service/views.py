@@ -133,9 +133,9 @@ class Story(View):
         records = [
             (
                 event.subject,
+                event.id,
                 event.service,
                 event.version,
-                event.id,
                 event.time,
                 event.type,
                 event.stream,

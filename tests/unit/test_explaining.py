@@ -33,7 +33,7 @@ from tests.unit.test_lives import (
     verdict,
 )
 
-BRIEFLY = settings(max_examples=40, deadline=None)
+BRIEFLY = settings(max_examples=25, deadline=None)
 PERIOD = "2026-12"
 SHOWN = Fraction(1, 20_000)
 """Half of the last of four places."""
@@ -191,6 +191,7 @@ def some_counts(draw: st.DrawFn) -> Counts:
     valid = sum(levels.values()) + 1
     number = st.integers(1, valid)
     said = {name: draw(number) for name in MEASURES if name not in levels}
+    said |= {name: draw(st.integers(0, 2)) for name in ("called", "whistles")}
     return Counts("u", "U", **said | levels | {"valid_callbacks": valid, "not_stated": 1})
 
 
@@ -198,9 +199,9 @@ RULES = [policy(version) for version in shipped()] + [policy(denominator="STATED
 
 
 @BRIEFLY
-@given(some_counts(), st.sampled_from(RULES))
-def test_what_is_told_adds_up_to_the_composite(counts: Counts, rules: Policy) -> None:
-    told = json.loads(json.dumps(sums(counts, rules, None, None)))
+@given(some_counts(), st.sampled_from(RULES), st.sampled_from([None, *League]))
+def test_what_is_told_adds_up_to_the_composite(counts: Counts, rules: Policy, league: League | None) -> None:
+    told = json.loads(json.dumps(sums(counts, rules, league, PERIOD)))
     assert abs(Fraction(told["composite"]) - by_hand(told)) <= SHOWN
     assert abs(Fraction(told["composite_shown"]) - by_hand(told)) <= Fraction(1, 20)
     assert sum(Fraction(rate["weight"]) for rate in told["rates"]) == 1

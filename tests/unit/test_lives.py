@@ -16,7 +16,7 @@ from shared.contracts.envelope import BEIJING, rfc3339
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 STREET, DEPARTMENT, OTHER = "110105026", "110105D01", "110105D02"
-BRIEFLY = settings(max_examples=40, deadline=None)
+BRIEFLY = settings(max_examples=25, deadline=None)
 
 
 def hour(number: int) -> str:

@@ -32,7 +32,7 @@ from services.scoring_service.tables import LeagueTable, made
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import BEIJING
 
-BRIEFLY = settings(max_examples=40, deadline=None)
+BRIEFLY = settings(max_examples=25, deadline=None)
 AT = datetime(2026, 12, 24, 9, 0, tzinfo=BEIJING)
 ANSWERS = ("satisfied", "basically_satisfied", "dissatisfied", "not_stated")
 SMALL = 10
@@ -200,6 +200,15 @@ def test_an_item_is_compared_with_the_period_before(last: dict[str, Score], colu
     assert (item["previous_rank"], item["rank_change"], item["composite_change"]) == columns
 
 
+def test_progress_is_the_place_by_what_was_gained_among_those_that_can_be_compared() -> None:
+    few = unit("few", 5, 0, 0, 0)
+    figures = {"big": "60", "other": "69", "few": "1"}
+    last = {name: Score(unit(name, 1, 0, 0, 0), rated=True, composite=Decimal(n)) for name, n in figures.items()}
+    found = items(document_of(table(BIG, OTHER, few, unit("new", 30, 0, 0, 0), NONE, before=last)))
+    places = {name: item["progress_rank"] for name, item in found.items()}
+    assert places == {"big": 1, "other": 2, "few": None, "new": None, "none": None}
+
+
 def test_a_unit_that_is_not_rated_has_no_figures() -> None:
     item = items(document_of(table(NONE)))["none"]
     names = ("rank", "composite", "composite_shown", "points", "low", "high", "response_rate", "composite_change")
@@ -227,7 +236,7 @@ def test_the_summary_has_sums_and_means_and_nothing_that_only_one_unit_has() -> 
     assert (summary["valid_callbacks"], summary["resolved"], summary["not_stated"]) == (155, 110, 10)
     assert summary["resolution_rate"] == "71.3636"
     only_of_one = {"unit_id", "name", "rank", "label", "provisional", "previous_rank", "rank_change", "low", "high"}
-    assert not summary.keys() & (only_of_one | {"composite_change"})
+    assert not summary.keys() & (only_of_one | {"composite_change", "progress_rank"})
 
 
 def test_every_measure_of_a_unit_can_be_had() -> None:

@@ -16,7 +16,7 @@ from services.scoring_service.founding import shipped
 from services.scoring_service.policy import Policy, read_policy
 from shared.contracts.codes import League
 
-BRIEFLY = settings(max_examples=40, deadline=None)
+BRIEFLY = settings(max_examples=25, deadline=None)
 
 
 def document(base: str = "BJ-HR-2025", **changes: Any) -> dict[str, Any]:
@@ -70,6 +70,7 @@ def test_every_shipped_policy_is_whole_and_says_where_its_figures_are_from(versi
         ({"weights": weights(response="0.1e0")}, 'write figures from 0 to 1 as decimal strings, e.g. "0.40"'),
         ({"weights": weights("0.05", speed="0.05")}, "weights names speed, which is no rate here"),
         ({"weight_changes": [change(weights=weights("0.05", speed="0.05"))]}, "weights names speed, which is no rate"),
+        ({"weights": {"resolution": "0.6", "satisfaction": "0.4"}}, "weights names response, resolution, satisfaction"),
         ({"rates": {"resolution": RATE}}, "resolution is one of the three rates; give your rate another name"),
         ({"rates": {"own": {"of": {"speed": "1"}, "over": "received"}}}, "no such measure; there are received, valid"),
         ({"rates": {"own": {"of": {"closed": "1"}, "over": "speed"}}}, "no such measure; there are received, valid"),

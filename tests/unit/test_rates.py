@@ -19,7 +19,7 @@ from services.scoring_service.policy_parts import Rate
 from services.scoring_service.ranking import league_table
 from shared.contracts.codes import League
 
-BRIEFLY = settings(max_examples=40, deadline=None)
+BRIEFLY = settings(max_examples=25, deadline=None)
 TINY = Decimal("1e-20")
 ZERO = Decimal(0)
 
