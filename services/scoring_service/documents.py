@@ -64,7 +64,7 @@ def item_of(one: Score, table: LeagueTable) -> dict[str, Any]:
     item: dict[str, Any] = {"unit_id": one.counts.unit_id, "name": one.counts.name}
     item |= {name: getattr(one.counts, name) for name in COUNTS}
     item |= {name: text(getattr(one, name)) for name in (*RATES, "composite", "low", "high")}
-    item |= {f"{name}_rate": text(figure) for name, figure in one.rates.items()}
+    item |= {f"{name}_rate": text(one.rates.get(name)) for name in table.policy.rates}
     item |= {
         "composite_shown": None if one.shown is None else str(one.shown),
         "points": text(sum(one.points.values(), Decimal(0))) if one.rated else None,
@@ -94,6 +94,7 @@ _OF_ONE_UNIT = frozenset(
         "rank",
         "label",
         "provisional",
+        "points",
         "previous_rank",
         "rank_change",
         "composite_change",
@@ -171,8 +172,9 @@ def workbook(sheets: Sequence[Sheet]) -> bytes:
         for row in sheet.rows:
             cells = []
             for name, value in zip(sheet.columns, row, strict=True):
-                cell = WriteOnlyCell(page, _cell(name, value))
-                if isinstance(value, str) and name not in NUMBERS:
+                shown = _cell(name, value)
+                cell = WriteOnlyCell(page, shown)
+                if isinstance(shown, str):
                     cell.data_type = "s"
                 cells.append(cell)
             page.append(cells)

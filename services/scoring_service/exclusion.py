@@ -5,7 +5,7 @@ One stream an appeal. Law: Regulation Art 32, 36; domain specification, section 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -32,6 +32,7 @@ class Claim:
     state: Standing = "CLAIMED"
     decide_by: datetime | None = None
     appeal_until: datetime | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def decide(command: Command, exclusions: Exclusions) -> Sequence[Payload]:
         case Approve() | Reject():
             return [_decided(command, claim)]
         case AppealDecision():
-            return [_appealed(command, claim)]
+            return [_appealed(command, claim, exclusions)]
         case Lapse():
             waiting = claim.state in {"CLAIMED", "APPEALED"} and claim.decide_by is not None
             if not waiting or claim.decide_by is None or command.at < claim.decide_by:
@@ -109,14 +110,20 @@ def decide(command: Command, exclusions: Exclusions) -> Sequence[Payload]:
 def _claim(command: ClaimExclusion, exclusions: Exclusions) -> Sequence[Payload]:
     if command.at > command.until:
         raise Refused("CLAIM_WINDOW_CLOSED", "the time to claim for this period is over")
+    _nothing_else_is_open(exclusions.claims.values())
     for claim in exclusions.claims.values():
+        if claim.refused and claim.facts.ground == command.facts.ground:
+            raise Refused("CLAIM_DECIDED", "this ground was claimed before; appeal the decision instead")
+    return [command.facts]
+
+
+def _nothing_else_is_open(claims: Iterable[Claim]) -> None:
+    """Raises Refused when another claim about the appeal waits, or has been granted."""
+    for claim in claims:
         if claim.state in {"CLAIMED", "APPEALED"}:
             raise Refused("CLAIM_PENDING", "a claim about this appeal waits for its decision")
         if claim.state == "APPROVED":
             raise Refused("ALREADY_EXCLUDED", "this appeal has been left out")
-        if claim.state == "REJECTED" and claim.facts.ground == command.facts.ground:
-            raise Refused("CLAIM_DECIDED", "this ground was claimed before; appeal the decision instead")
-    return [command.facts]
 
 
 def _decided(command: Approve | Reject, claim: Claim) -> Payload:
@@ -136,10 +143,11 @@ def _decided(command: Approve | Reject, claim: Claim) -> Payload:
     return ExclusionRejected(**same, reason=command.reason, appeal_until=until)
 
 
-def _appealed(command: AppealDecision, claim: Claim) -> Payload:
+def _appealed(command: AppealDecision, claim: Claim, exclusions: Exclusions) -> Payload:
     facts = claim.facts
-    if command.actor.unit_id != facts.unit_id:
+    if command.actor.unit_id != facts.unit_id or command.actor.sub is None:
         raise NotYours
+    _nothing_else_is_open(one for one in exclusions.claims.values() if one is not claim)
     if claim.state != "REJECTED":
         raise IllegalTransition("AppealDecision", claim.state)
     if claim.appeal_until is None:
@@ -147,7 +155,11 @@ def _appealed(command: AppealDecision, claim: Claim) -> Payload:
     if command.at > claim.appeal_until:
         raise Refused("CLAIM_WINDOW_CLOSED", "the time to appeal is over")
     return ExclusionAppealed(
-        exclusion_id=facts.exclusion_id, unit_id=facts.unit_id, argument=command.argument, decide_by=command.decide_by
+        exclusion_id=facts.exclusion_id,
+        unit_id=facts.unit_id,
+        argument=command.argument,
+        decide_by=command.decide_by,
+        by=command.actor.sub,
     )
 
 
@@ -169,9 +181,9 @@ def _after(claim: Claim, event: Payload) -> Claim:
             return replace(claim, state="APPROVED", hands=claim.hands | {event.by})
         case ExclusionRejected():
             hands = claim.hands | {event.by}
-            return replace(claim, state="REJECTED", appeal_until=event.appeal_until, hands=hands)
+            return replace(claim, state="REJECTED", appeal_until=event.appeal_until, hands=hands, refused=True)
         case ExclusionAppealed():
-            return replace(claim, state="APPEALED", decide_by=event.decide_by)
+            return replace(claim, state="APPEALED", decide_by=event.decide_by, hands=claim.hands | {event.by})
         case ExclusionLapsed():
             return replace(claim, state="LAPSED")
     return claim

@@ -96,9 +96,9 @@ def _clauses() -> Mapping[str, Mapping[str, str]]:
     return tomllib.loads(_CLAUSES.read_text(encoding="utf-8"))
 
 
-def standing_of(counts: Counts, policy: Policy) -> list[dict[str, Any]]:
+def standing_of(counts: Counts, policy: Policy, league: League | None, period: str) -> list[dict[str, Any]]:
     """What keeps the unit's figure from being shown or compared."""
-    if not score(counts, policy).rated:
+    if not score(counts, policy, league, period).rated:
         return [_reason("not_rated", [])]
     return [_reason("provisional", [])] if counts.valid_callbacks < policy.ranking.minimum else []
 

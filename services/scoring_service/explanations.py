@@ -112,7 +112,7 @@ async def _in_table(
         if mine is not None:
             counts_here = share if explained.counts_on(basis) else None
             answer["score"][basis] = effect(counts_here, mine, rules, league, period)
-            answer["score"][basis]["standing"] = standing_of(mine, rules)
+            answer["score"][basis]["standing"] = standing_of(mine, rules, league, period)
     return answer
 
 

@@ -19,6 +19,7 @@ from services.scoring_service.policy_parts import FINENESS, Rate
 from shared.contracts.codes import League
 
 HUNDRED = Fraction(100)
+MOST = Decimal(100)
 SHOWN_PLACES = Decimal("0.0001")
 _MODES = {"HALF_UP": ROUND_HALF_UP, "HALF_EVEN": ROUND_HALF_EVEN}
 _EXACT = Context(prec=28, rounding=ROUND_HALF_EVEN)
@@ -50,11 +51,12 @@ class Score:
 
 
 def exact(rate: Rate, counts: Counts) -> Fraction | None:
-    """The rate as a fraction of 1; None where there is nothing to divide by."""
+    """The rate as a fraction of 1, and never more; None where there is nothing to divide by."""
     over: int = getattr(counts, rate.over)
     if not over:
         return None
-    return Fraction(sum(each * int(getattr(counts, name)) for name, each in rate.terms), FINENESS * over)
+    part = sum(each * int(getattr(counts, name)) for name, each in rate.terms)
+    return min(Fraction(1), Fraction(part, FINENESS * over))
 
 
 def decimal(value: Fraction) -> Decimal:
@@ -73,9 +75,10 @@ def score(counts: Counts, policy: Policy, league: League | None = None, period: 
     if counts.valid_callbacks < policy.minimum_sample or weights is None:
         return Score(counts, rated=False)
     points = earned(policy, counts)
+    more = sum(points.values(), Decimal(0))
     base = HUNDRED * sum((weight * (found[name] or 0) for name, weight in weights.items()), Fraction(0))
-    composite = decimal(min(HUNDRED, base + Fraction(sum(points.values(), Decimal(0)))))
-    low = high = Decimal(0)
+    composite = decimal(min(HUNDRED, base + Fraction(more)))
+    low = high = more
     for name, weight in weights.items():
         ends = _interval(found[name] or Fraction(0), getattr(counts, policy.every_rate[name].over), policy.interval.z)
         low, high = low + decimal(weight) * ends[0], high + decimal(weight) * ends[1]
@@ -90,8 +93,8 @@ def score(counts: Counts, policy: Policy, league: League | None = None, period: 
         shown=as_shown(composite, policy),
         rates={name: _percent(found[name]) for name in policy.rates},
         points=points,
-        low=low,
-        high=high,
+        low=min(low, MOST),
+        high=min(high, MOST),
     )
 
 
@@ -127,7 +130,7 @@ def earned(policy: Policy, counts: Counts) -> dict[str, Decimal]:
 
 def _interval(part: Fraction, over: int, z: Decimal) -> tuple[Decimal, Decimal]:
     """Wilson's score interval in percent; cautious for answers that count in part (their variance is smaller)."""
-    share, number = min(Decimal(1), decimal(part)), Decimal(over)
+    share, number = decimal(part), Decimal(over)
     square = z * z
     scale = 1 + square / number
     middle = (share + square / (2 * number)) / scale

@@ -43,12 +43,16 @@ _SAYS: Mapping[type[Payload], Callable[[Data], Said | None]] = {
     routing.HandlingCompleted: _of_round(Kind.ANSWERED),
     routing.OrderEscalated: _climbed,
     routing.LadderStepTaken: _climbed,
-    routing.WhistleBlown: lambda data: (Kind.WHISTLE, 0, {"departments": list(data["departments"])}),
+    routing.WhistleBlown: lambda data: (
+        (Kind.WHISTLE, 0, {"number": data["number"], "departments": list(data["departments"])})
+    ),
     routing.DepartmentReported: lambda data: (
         (Kind.REPORTED, 0, {"unit": data["unit_id"], "refused": data["refused"], "late": data["late"]})
     ),
     routing.SubtaskClosed: lambda data: (Kind.PART_DONE, 0, {"unit": data["unit_id"], "solved": data["solved"]}),
-    routing.WhistleClosed: lambda data: (Kind.WHISTLE_CLOSED, 0, {"justified": data["justified"]}),
+    routing.WhistleClosed: lambda data: (
+        (Kind.WHISTLE_CLOSED, 0, {"number": data["number"], "justified": data["justified"]})
+    ),
     feedback.AppellantContacted: _contacted,
     feedback.CallbackReviewed: lambda data: (Kind.REVIEWED, data["round"], {"stands": data["stands"]}),
     intake.AppealMerged: lambda data: (Kind.DROPPED, 0, {"how": "MERGED"}),
@@ -64,4 +68,8 @@ def fact_of(event: Envelope) -> Fact | None:
     """What an event says about a life; None when it says nothing."""
     says = BY_TYPE.get(event.type)
     said = says(event.data) if says else None
-    return Fact(rfc3339(event.time), event.id, *said) if said else None
+    if said is None:
+        return None
+    if said[0] is Kind.WHISTLE:  # whoever blows it is on record as the actor alone
+        said[2]["street"] = event.actor.unit_id
+    return Fact(rfc3339(event.time), event.id, *said)

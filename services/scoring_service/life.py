@@ -233,9 +233,10 @@ def _lead(life: Life, each: Round) -> dict[str, int]:
     }
 
 
-def _whistles(life: Life, street: str) -> dict[str, dict[str, int]]:
-    """双考核: the street for whether it was right to call, every department for whether it came. Art 33."""
+def _whistles(life: Life, lead: str) -> dict[str, dict[str, int]]:
+    """双考核: whoever whistled for whether that was right, every department for whether it came. Art 33."""
     found: dict[str, dict[str, int]] = {}
+    blown_by: dict[int, str] = {}
 
     def count(unit: str, name: str, number: int = 1) -> None:
         mine = found.setdefault(unit, {})
@@ -245,7 +246,8 @@ def _whistles(life: Life, street: str) -> dict[str, dict[str, int]]:
         data = fact.data
         match fact.kind:
             case Kind.WHISTLE:
-                count(street, "whistles")
+                blown_by[data["number"]] = data.get("street") or lead
+                count(blown_by[data["number"]], "whistles")
                 for unit in data["departments"]:
                     count(unit, "called")
             case Kind.REPORTED if not data["refused"]:
@@ -254,7 +256,7 @@ def _whistles(life: Life, street: str) -> dict[str, dict[str, int]]:
             case Kind.PART_DONE:
                 count(data["unit"], "parts_solved", int(data["solved"]))
             case Kind.WHISTLE_CLOSED:
-                count(street, "whistles_justified", int(data["justified"]))
+                count(blown_by.get(data["number"], lead), "whistles_justified", int(data["justified"]))
     return found
 
 

@@ -1,40 +1,49 @@
-"""Open data without small cells: what stands for few people is withheld, and what would give it away with it."""
+"""Open data: figures that stand for few people are withheld, and what would give them away with them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.scoring_service.documents import COUNTS
-
-FIGURES_KEPT = frozenset({"unit_id", "name", "received", "rated", "label"})
+OPEN = (
+    *("rank", "unit_id", "name", "received", "valid_callbacks", "composite_shown", "label", "rated", "provisional"),
+    *("low", "high"),
+)
+"""What everybody may see, with the rates. Not the answers one by one, and no changes: the period before had its own
+small cells, which a change would tell.
+"""
+_ALWAYS = frozenset(("unit_id", "name"))
 
 
 def opened(document: Mapping[str, Any], small_cell: int) -> dict[str, Any]:
-    """The table for everybody.
+    """The table for everybody: every figure stands for at least `small_cell` valid callbacks.
 
-    A unit with fewer valid callbacks than `small_cell`, but some, shows none of its answers. Where that is one unit
-    alone, the total would tell them: the next smallest is withheld as well. A count of answers below the limit is
-    withheld by itself (e.g. three dissatisfied), rates stay: they are rounded from all of them.
+    A unit with fewer, but some, is withheld. So is the next smallest, until those withheld are two or more and together
+    enough; else the totals would tell. Where that cannot be had the totals are withheld.
     """
-    withheld = _withheld(document["items"], small_cell)
-    items = [_blank(item) if item["unit_id"] in withheld else _coarse(item, small_cell) for item in document["items"]]
-    return {**document, "items": items, "small_cell": small_cell, "withheld": len(withheld)}
+    withheld, hidden = _withheld(document["items"], small_cell)
+    items = [_item(item, item["unit_id"] in withheld) for item in document["items"]]
+    summary = {name: None if hidden else value for name, value in _open(document["summary"]).items()}
+    more = {"items": items, "summary": summary, "small_cell": small_cell, "withheld": len(withheld)}
+    return {**document, **more}
 
 
-def _withheld(items: Sequence[Mapping[str, Any]], small_cell: int) -> set[str]:
+def _withheld(items: Sequence[Mapping[str, Any]], small_cell: int) -> tuple[set[str], bool]:
+    """The units that are withheld, and whether the totals must be."""
     some = sorted((item["valid_callbacks"], item["unit_id"]) for item in items if item["valid_callbacks"])
-    small = {unit for callbacks, unit in some if callbacks < small_cell}
-    if len(small) == 1:
-        small |= {unit for _, unit in some[1:2]}
-    return small
+    number = sum(1 for callbacks, _ in some if callbacks < small_cell)
+    while 0 < number < len(some) and (number < 2 or sum(callbacks for callbacks, _ in some[:number]) < small_cell):
+        number += 1
+    together = sum(callbacks for callbacks, _ in some[:number])
+    return {unit for _, unit in some[:number]}, bool(number) and (number < 2 or together < small_cell)
 
 
-def _blank(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value if name in FIGURES_KEPT else None for name, value in item.items()} | {"withheld": True}
+def _open(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in item.items() if name in OPEN or name.endswith("_rate")}
 
 
-def _coarse(item: Mapping[str, Any], small_cell: int) -> dict[str, Any]:
-    """Counts of answers that are few become null."""
-    few = {name: None for name in COUNTS[2:] if 0 < item[name] < small_cell}
-    return {**item, **few, "withheld": False}
+def _item(item: Mapping[str, Any], withheld: bool) -> dict[str, Any]:
+    shown = _open(item)
+    if withheld:
+        shown = {name: value if name in _ALWAYS else None for name, value in shown.items()}
+    return shown | {"withheld": withheld}

@@ -38,6 +38,8 @@ from shared.engine.decider import Command, Decider, NotYours, Refused
 
 THREE = ("response", "resolution", "satisfaction")
 """三率; every policy has them, whether or not they weigh anything."""
+TAKEN = ("expected_resolution",)
+"""Also a column of every table."""
 _STATED = {"response": "contact_stated", "resolution": "resolution_stated", "satisfaction": "satisfaction_stated"}
 _LEVELS = {
     Satisfaction.SATISFIED: "satisfied",
@@ -80,8 +82,8 @@ class Policy(Part):
     def _consistent(self) -> Self:
         if missing := set(Satisfaction) - set(self.levels):
             raise ValueError(f"levels lacks {', '.join(sorted(missing))}")
-        if taken := set(self.rates) & set(THREE):
-            raise ValueError(f"{', '.join(sorted(taken))} is one of the three rates; give your rate another name")
+        if taken := set(self.rates) & {*THREE, *TAKEN}:
+            raise ValueError(f"{', '.join(sorted(taken))} is a rate that every table has; give yours another name")
         every = [self.weights, *(change.weights for change in self.weight_changes)]
         if unknown := {name for weights in every for name in weights} - self.every_rate.keys():
             raise ValueError(f"weights names {', '.join(sorted(unknown))}, which is no rate here")

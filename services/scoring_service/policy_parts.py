@@ -150,6 +150,8 @@ def whole(bands: Sequence[Band]) -> Sequence[Band]:
     in_order = sorted(bands, key=lambda band: band.least)
     if in_order and (in_order[0].least != 0 or in_order[-1].below != 100):
         raise ValueError("the bands must begin at 0 and end at 100")
+    if any(band.below <= band.least for band in bands):
+        raise ValueError("a band ends above its beginning")
     if len({band.code for band in bands}) < len(bands):
         raise ValueError("two bands have the same code")
     for lower, upper in pairwise(in_order):

@@ -99,8 +99,9 @@ def _labels(
         return {}
     names = [one.counts.unit_id for one in fit]
     labels = dict.fromkeys(names[-rules.rectify :] if rules.rectify else (), "RECTIFY")
-    labels |= dict.fromkeys(_improved(fit, before)[: rules.improved or 0], "IMPROVED")
-    labels |= dict.fromkeys(names[: rules.advanced or 0], "ADVANCED")
+    advanced = names[: rules.advanced or 0]
+    improved = [unit for unit in _improved(fit, before) if unit not in advanced][: rules.improved or 0]
+    labels |= dict.fromkeys(improved, "IMPROVED") | dict.fromkeys(advanced, "ADVANCED")
     listed = governed & {one.counts.unit_id for one in in_order} if rules.governance else NOBODY
     return labels | dict.fromkeys(listed, "GOVERNANCE")
 

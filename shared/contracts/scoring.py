@@ -94,6 +94,7 @@ class ExclusionAppealed(_Scoring):
     unit_id: str
     argument: Personal
     decide_by: Instant
+    by: str
 
 
 class ExclusionLapsed(_Scoring):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 ED25519 = b"\x01"
 ID_BYTES = 4
 MARK = "— "
+_LINE = re.compile(rf"{MARK}([^\s+]+) ([A-Za-z0-9+/]+={{0,2}})")
 
 
 class NoteRefused(Exception):
@@ -59,8 +61,11 @@ def opened(note: str, verifier_key: str) -> str:
         raise NoteRefused("this is not a verifier key") from None
     if kind != ED25519 or _key_id(name, public).hex() != key_id:
         raise NoteRefused("the verifier key does not fit its own id")
-    for line in signatures.splitlines():
-        if line.startswith(f"{MARK}{name} ") and _signed(key, _key_id(name, public), line.split(" ")[2], f"{text}\n"):
+    lines = [_LINE.fullmatch(line) for line in signatures.splitlines()]
+    if not all(lines):
+        raise NoteRefused("this is not a signed note")
+    for line in lines:
+        if line and line[1] == name and _signed(key, _key_id(name, public), line[2], f"{text}\n"):
             return f"{text}\n"
     raise NoteRefused("no signature by this key fits")
 
@@ -68,7 +73,7 @@ def opened(note: str, verifier_key: str) -> str:
 def _signed(key: Ed25519PublicKey, key_id: bytes, encoded: str, text: str) -> bool:
     try:
         signature = b64decode(encoded, validate=True)
-        if signature[:ID_BYTES] != key_id:
+        if signature[:ID_BYTES] != key_id or b64encode(signature).decode() != encoded:
             return False
         key.verify(signature[ID_BYTES:], text.encode())
     except (ValueError, InvalidSignature):

@@ -84,7 +84,9 @@ def approved(instance: int = 1, by: str = "first", kind: Any = "EXCLUSION") -> E
 
 
 CLAIMED = facts()
-APPEALED = ExclusionAppealed(exclusion_id="x1", unit_id=STREET, argument="有新证据", decide_by=DECIDE_AGAIN_BY)
+APPEALED = ExclusionAppealed(
+    exclusion_id="x1", unit_id=STREET, argument="有新证据", decide_by=DECIDE_AGAIN_BY, by="clerk"
+)
 LAPSED = ExclusionLapsed(exclusion_id="x1", unit_id=STREET, decide_by=DECIDE_BY)
 
 
