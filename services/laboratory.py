@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 
@@ -29,7 +28,6 @@ from services.up import alone, database
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import Actor
 from shared.engine.clock import SystemClock
-from shared.engine.decider import Refused
 from shared.engine.runtime import Role, Running, running_city
 from shared.engine.secrets import Secrets, read_secrets
 from shared.engine.settings import Settings
@@ -94,11 +92,13 @@ async def close_all(scoring: Running, progress: Callable[[int, int], None]) -> N
     """Every period that is over is closed, under the policy that was in force."""
     now = scoring.clock.now()
     first = await scoring.pool.fetchval("SELECT min(registered_on) FROM lives")
+    closed = {row[0] for row in await scoring.pool.fetch("SELECT DISTINCT period FROM publications")}
     async with snapshot(scoring) as connection:
         start_day = (await policy_for(connection, None, period_of(now, 1), now)).period_start_day
     period, periods = period_of(datetime.combine(first, datetime.min.time(), now.tzinfo), start_day), []
     while period < period_of(now, start_day):
-        periods.append(period)
+        if period not in closed:
+            periods.append(period)
         period = neighbour(period, 1)
     for number, one in enumerate(periods, 1):
         async with snapshot(scoring) as connection:
@@ -106,8 +106,7 @@ async def close_all(scoring: Running, progress: Callable[[int, int], None]) -> N
             if not ended(one, policy, now, policy.publishing.close_after_days):
                 continue
             drawn = await drawn_up(connection, policy, one, now, signer_of(scoring))
-        with suppress(Refused):  # closed when this was run before
-            await scoring.executor.execute(closing(one, drawn, now, CLOSER))
+        await scoring.executor.execute(closing(one, drawn, now, CLOSER))
         progress(number, len(periods))
 
 

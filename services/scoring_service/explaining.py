@@ -123,7 +123,7 @@ def sums(counts: Counts, policy: Policy, league: League | None, period: str | No
     weights = weights_used(policy, policy.weights_for(league, period), found) or {}
     one = score(counts, policy, league, period)
     return {
-        "rates": [_rate(name, policy, counts, str(weight)) for name, weight in weights.items()],
+        "rates": [_rate(name, policy, counts, str(decimal(weight))) for name, weight in weights.items()],
         "points": {name: text(points) for name, points in earned(policy, counts).items()} if one.rated else {},
         "composite": text(one.composite),
         "composite_shown": None if one.shown is None else str(one.shown),

@@ -173,7 +173,7 @@ async def bench_scoring() -> None:
         async with database(settings) as url:
             found = await scoring_rates(url, settings, partial(step, progress, {}))
     base = found["one row by its key"]
-    table = Table(f"scoring, {found['lives']:,} lives in a month", "p50 ms", "p99 ms", "p50 of one row")
+    table = Table(f"scoring, {found['lives']:,} lives", "p50 ms", "p99 ms", "p50 of one row")
     for name, one in found.items():
         if isinstance(one, Times):
             table.add_row(name, f"{one.at(0.5):.1f}", f"{one.at(0.99):.1f}", f"{one.at(0.5) / base.at(0.5):.0f}×")

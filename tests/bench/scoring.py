@@ -21,16 +21,18 @@ import orjson
 
 from services.chronicle import CASE, CHRONICLER, ORDER, Note, Past, life, write
 from services.laboratory import SCORING, WRITTEN
+from services.scoring_service.documents import document_of
 from services.scoring_service.founding import shipped
 from services.scoring_service.life import day_of, life_of
-from services.scoring_service.period import bounds
+from services.scoring_service.period import bounds, neighbour
 from services.scoring_service.policy import read_policy
-from services.scoring_service.publishing import drawn_up, signer_of
+from services.scoring_service.publishing import drawn_up, signer_of, table_from
 from services.scoring_service.reading import Scope
 from services.scoring_service.simulating import moves
 from services.scoring_service.tables import expected_at, read_table, snapshot
 from services.scoring_service.tallying import MIXES, TALLIES, Shares, add_sums, count_shares, facts_in, summed
 from shared.contracts.codes import Basis, League
+from shared.contracts.scoring import PeriodClosed
 from shared.engine.execute import Intention
 from shared.engine.runtime import Role, Running, running_city
 from shared.engine.settings import Settings
@@ -40,7 +42,8 @@ from tests.support.invented import facts_of_life
 LIVES = int(os.environ.get("SCORED_LIVES", "100000"))
 """2,100,000 is a month of a city of 70,000 appeals a day; a tenth of a million shows the same shape in a minute."""
 STREETS, CHUNK, CORES = 343, 10_000, 2
-PERIOD = "2026-10"
+PERIOD, MONTHS = "2026-10", int(os.environ.get("SCORED_MONTHS", "1"))
+"""The last period, and how many there are."""
 LIVES_A_SECOND, SECONDS = 50, 20
 TIMES = 30
 Progress = Callable[[str, int, int], None]
@@ -78,7 +81,7 @@ def counted_anew(columns: Sequence[str]) -> tuple[Any, Any]:
 
 async def scoring_rates(url: str, settings: Settings, progress: Progress) -> dict[str, Any]:
     """Everything that is measured, by name."""
-    start, end = bounds(PERIOD, 19)
+    start, end = bounds(neighbour(PERIOD, 1 - MONTHS), 19)[0], bounds(PERIOD, 19)[1]
     past = Past(start, end, LIVES, STREETS)
     async with running_city(WRITTEN, url, settings, SECRETS, roles={Role.API}) as logs:
         await write(Past(start, end, 0, STREETS), logs["routing"], logs["feedback"], lambda done, goal: None)
@@ -154,13 +157,16 @@ async def _read(scoring: Running) -> dict[str, Any]:
         "one row by its key": lambda connection: connection.exec_driver_sql("SELECT * FROM lives LIMIT 1"),
         "live table": partial(_table, policy=policies[0], now=now),
         "live table with what to expect": partial(_table, policy=policies[0], now=now, weighed=True),
-        "two policies over a month": partial(_simulation, policies=policies, now=now),
+        f"two policies over {MONTHS} months": partial(_simulation, policies=policies, now=now),
         "drawn up for publication": partial(_drawn, policy=policies[0], now=now, scoring=scoring),
+        "published table, from its event": partial(
+            _published, await _publication(scoring, policies[0], now), policies[0]
+        ),
     }
     found: dict[str, Any] = {}
     for name, ask in kinds.items():
         took = []
-        for _ in range(TIMES if "drawn" not in name else 3):
+        for _ in range(TIMES if "drawn" not in name and "policies" not in name else 3):
             async with snapshot(scoring) as connection:
                 started = time.perf_counter()
                 await ask(connection)
@@ -176,12 +182,24 @@ async def _table(connection: Any, policy: Any, now: datetime, weighed: bool = Fa
 
 
 async def _simulation(connection: Any, policies: Sequence[Any], now: datetime) -> None:
-    tables = [await _table(connection, policy, now) for policy in policies[:2]]
-    moves(*tables)
+    for month in range(MONTHS):
+        scopes = [Scope(policy, neighbour(PERIOD, -month), Basis.ALL) for policy in policies[:2]]
+        moves(*[await read_table(connection, scope, League.STREET_TOWN, now) for scope in scopes])
 
 
 async def _drawn(connection: Any, policy: Any, now: datetime, scoring: Running) -> None:
     await drawn_up(connection, policy, PERIOD, now, signer_of(scoring))
+
+
+async def _publication(scoring: Running, policy: Any, now: datetime) -> dict[str, Any]:
+    async with snapshot(scoring) as connection:
+        drawn = await drawn_up(connection, policy, PERIOD, now, signer_of(scoring))
+    streets = next(one for one in drawn if one["league"] is League.STREET_TOWN)
+    return PeriodClosed.model_validate(streets).model_dump(mode="json")
+
+
+async def _published(publication: dict[str, Any], policy: Any, _: Any) -> None:
+    document_of(table_from(publication, policy, Basis.ALL))
 
 
 async def _lag(scoring: Running, routing: Running, feedback: Running, past: Past) -> Times:
