@@ -79,8 +79,7 @@ async def caught_up(scoring: Running, progress: Callable[[int, int], None]) -> N
     while True:
         left = await scoring.pool.fetchval(LEFT, ["routing", "feedback"])
         progress(min(goal, int(left or 0)), goal)
-        heard = [await scoring.heard(one, {"lives"}) for one in range(scoring.log.partitions)]
-        if all(heard) and await scoring.views_caught_up():
+        if await scoring.heard_everything():
             return
         await asyncio.sleep(LOOK_AGAIN_SECONDS)
 

@@ -52,7 +52,7 @@ class NoBody(Body):
 async def close(call: Call[CloseBody]) -> Plan:
     """Publish the tables of every league on both bases, signed, as everything is known now."""
     running, period = call.running, _period(call.subject)
-    if not await running.views_caught_up():
+    if not await running.heard_everything():
         raise Problem("TOO_EARLY", "events that count are still on their way")
     async with snapshot(running) as connection:
         policy = await policy_for(connection, call.body.policy, period, call.now)
@@ -66,7 +66,7 @@ async def close(call: Call[CloseBody]) -> Plan:
 async def restate(call: Call[NoBody]) -> Plan:
     """Publish what has changed since, beside what was published; nothing, where nothing has."""
     running, period = call.running, _period(call.subject)
-    if not await running.views_caught_up():
+    if not await running.heard_everything():
         raise Problem("TOO_EARLY", "events that count are still on their way")
     tables = await restatements(running, period, call.now)
     if tables is None:

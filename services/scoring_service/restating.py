@@ -52,8 +52,8 @@ async def keep_restating(running: Running) -> Never:
 
 
 async def restate(running: Running, period: str, now: datetime) -> None:
-    """Publish what has changed, if anything has and all that our log holds is in the views."""
-    if not await running.views_caught_up():
+    """Publish what has changed, if anything has, once everything that was said is in the views."""
+    if not await running.heard_everything():
         return
     if tables := await restatements(running, period, now):
         command = RestatePeriod(at=now, actor=RESTATING, tables=tables)

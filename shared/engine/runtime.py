@@ -152,6 +152,13 @@ class Running:
         reached = [await self.views_reached(self.service.name, *at) for at in enumerate(heads)]
         return all(reached)
 
+    async def heard_everything(self) -> bool:
+        """Whether our views know what everybody, ourselves included, had said when this was asked; waits a little."""
+        await asyncio.sleep(self.bus.settle_seconds)
+        every = range(self.log.partitions)
+        heard = [await self.heard(partition, self.service.decides_on) for partition in every]
+        return all(heard) and await self.views_caught_up()
+
     async def heard_neighbours(self, subject: str) -> bool:
         """Wait until we know what neighbours had said about a subject when this was asked; False when it took too long.
 

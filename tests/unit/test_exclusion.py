@@ -141,12 +141,9 @@ TABLE = {
     "REJECTED twice": (DECIDED, CLAIM, ILLEGAL, ILLEGAL, FINAL, NOTHING),
     "APPROVED on appeal": (OUT, OUT, ILLEGAL, ILLEGAL, ILLEGAL, NOTHING),
     "LAPSED": (CLAIM, CLAIM, ILLEGAL, ILLEGAL, ILLEGAL, NOTHING),
-    "LAPSED on appeal": (None, CLAIM, ILLEGAL, ILLEGAL, ILLEGAL, NOTHING),
+    "LAPSED on appeal": (DECIDED, CLAIM, ILLEGAL, ILLEGAL, ILLEGAL, NOTHING),
 }
-EXPECTED = {
-    state: {command: follows for command, follows in zip(COMMANDS, row, strict=True) if follows is not None}
-    for state, row in TABLE.items()
-}
+EXPECTED = {state: dict(zip(COMMANDS, row, strict=True)) for state, row in TABLE.items()}
 
 
 @pytest.mark.parametrize(("state", "command", "follows"), every_pair(EXPECTED))
@@ -203,6 +200,19 @@ def test_a_claim_remembers_who_has_had_a_hand_in_it(state: str, hands: set[str])
     assert EXCLUSIONS.fold(HISTORIES[state]).claims["x1"].hands == hands
 
 
+COLLEAGUE = Actor("STREET_HANDLER", STREET, "colleague")
+
+
+@pytest.mark.parametrize("decide", BOTH)
+def test_the_account_that_appeals_is_on_record_and_does_not_decide(decide: Any) -> None:
+    appealed = APPEALED.model_copy(update={"by": "colleague"})
+    given(EXCLUSIONS, CLAIMED, rejected()).when(appeal(COLLEAGUE)).then(appealed)
+    history = [CLAIMED, rejected(), appealed]
+    assert EXCLUSIONS.fold(history).claims["x1"].hands == {"clerk", "first", "colleague"}
+    itself = Actor("MUNICIPAL_ADMIN", BUREAU, "colleague")
+    given(EXCLUSIONS, *history).when(decide(itself)).then_refused("SECOND_OFFICER_NEEDED")
+
+
 def test_whoever_decided_one_claim_may_decide_another() -> None:
     other = facts("x2", ground="DISPATCH_ERROR")
     history = [CLAIMED, rejected(), other]
@@ -219,9 +229,36 @@ def test_a_unit_may_appeal_up_to_the_last_moment_of_its_time(late: timedelta, fo
     assert outcome(EXCLUSIONS, HISTORIES["REJECTED"], appeal(at=APPEAL_UNTIL + late)) == follows
 
 
-@pytest.mark.parametrize("actor", [FIRST, Actor("STREET_HANDLER", "110105027", "clerk"), Actor("MUNICIPAL_ADMIN")])
+STRANGERS = [FIRST, Actor("STREET_HANDLER", "110105027", "clerk"), Actor("MUNICIPAL_ADMIN")]
+
+
+@pytest.mark.parametrize("actor", [*STRANGERS, Actor("STREET_HANDLER", STREET)])
 def test_only_the_unit_itself_appeals(actor: Actor) -> None:
     assert outcome(EXCLUSIONS, HISTORIES["REJECTED"], appeal(actor)) == NOT_YOURS
+
+
+SECOND_CLAIM = facts("x2", ground="DISPATCH_ERROR")
+OF_SECOND = {"exclusion_id": "x2", "ground": "DISPATCH_ERROR"}
+AFTER_SECOND: dict[str, tuple[tuple[Payload, ...], str]] = {
+    "claimed": ((), PENDING),
+    "approved": ((approved().model_copy(update=OF_SECOND),), OUT),
+    "rejected": ((rejected().model_copy(update=OF_SECOND),), AGAIN),
+    "lapsed": ((LAPSED.model_copy(update={"exclusion_id": "x2"}),), AGAIN),
+    "appealed": (tuple(one.model_copy(update=OF_SECOND) for one in (rejected(), APPEALED)), PENDING),
+}
+
+
+@pytest.mark.parametrize("state", AFTER_SECOND)
+def test_a_decision_is_not_appealed_while_another_claim_waits_or_has_been_granted(state: str) -> None:
+    later, follows = AFTER_SECOND[state]
+    assert outcome(EXCLUSIONS, [CLAIMED, rejected(), SECOND_CLAIM, *later], appeal()) == follows
+
+
+@pytest.mark.parametrize(("ground", "follows"), [("FORCE_MAJEURE", DECIDED), ("DISPATCH_ERROR", DECIDED), ("A", CLAIM)])
+def test_a_ground_that_was_refused_once_is_not_claimed_again_whatever_came_after(ground: str, follows: str) -> None:
+    refused_too = rejected().model_copy(update=OF_SECOND)
+    history = [*HISTORIES["LAPSED on appeal"], SECOND_CLAIM, refused_too]
+    assert outcome(EXCLUSIONS, history, claim("x3", ground=ground)) == follows
 
 
 @pytest.mark.parametrize(("state", "by"), [("CLAIMED", DECIDE_BY), ("APPEALED", DECIDE_AGAIN_BY)])

@@ -14,12 +14,16 @@ from hypothesis import strategies as st
 from services.scoring_service.counting import MEASURES, Counts, added, counted, numbers_of
 from services.scoring_service.explaining import Explained, adds, effect, rounds_of, standing_of, sums
 from services.scoring_service.founding import shipped
+from services.scoring_service.hearing import fact_of
 from services.scoring_service.life import Fact, Kind, life_of
+from services.scoring_service.period import neighbour
 from services.scoring_service.policy import Policy, read_policy
 from shared.contracts.codes import Basis, League
-from shared.contracts.envelope import rfc3339
+from shared.contracts.envelope import Actor, Envelope, rfc3339
+from shared.contracts.routing import WhistleBlown, WhistleClosed
 from tests.unit.test_lives import (
     AT,
+    DEPARTMENT,
     OTHER,
     STREET,
     TWO_ROUNDS,
@@ -28,6 +32,7 @@ from tests.unit.test_lives import (
     dropped,
     excluded,
     fact,
+    hour,
     reviewed,
     sent,
     verdict,
@@ -134,6 +139,14 @@ def test_the_period_is_that_of_the_registration(start_day: int, period: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("period", "months", "found"),
+    [("2025-12", 1, "2026-01"), ("2026-01", -1, "2025-12"), ("2025-06", 0, "2025-06"), ("2025-06", -18, "2023-12")],
+)
+def test_the_neighbour_of_a_period_may_lie_in_another_year(period: str, months: int, found: str) -> None:
+    assert neighbour(period, months) == found
+
+
+@pytest.mark.parametrize(
     ("facts", "everywhere", "assessed"),
     [
         ((), False, False),
@@ -162,6 +175,17 @@ def test_the_share_of_the_responsible_unit_is_told_even_where_others_have_one() 
     assert (found.share.unit_id, len(found.shares)) == (STREET, 3)
 
 
+def test_the_log_tells_who_blew_a_whistle_and_which_one_is_closed() -> None:
+    def heard(payload: type[WhistleBlown | WhistleClosed], **data: Any) -> Fact | None:
+        head = ("id", "/services/routing", payload.event_type(), "a1", "order-a1", 1, AT)
+        return fact_of(Envelope(*head, Actor("STREET_HANDLER", STREET, "clerk"), "a1", None, data))
+
+    told = {"number": 2, "departments": [DEPARTMENT], "street": STREET}
+    assert heard(WhistleBlown, number=2, departments=[DEPARTMENT]) == Fact(hour(0), "id", Kind.WHISTLE, 0, told)
+    closed = Fact(hour(0), "id", Kind.WHISTLE_CLOSED, 0, {"number": 2, "justified": True})
+    assert heard(WhistleClosed, number=2, justified=True) == closed
+
+
 def test_every_round_is_told_as_it_is_on_record() -> None:
     signed = (fact(4, Kind.SIGNED_LATE, 2), fact(4, Kind.CONTACTED, 2, in_time=True))
     facts = (sent(3, 2, OTHER), *signed, sent(1), verdict(2, resolved=False), reviewed(5, stands=False))
@@ -177,11 +201,11 @@ def test_every_round_is_told_as_it_is_on_record() -> None:
 
 
 def by_hand(told: dict[str, Any]) -> Fraction:
-    """100 × the sum of weight × (sum of count × each) ÷ over, and the points; from what is told alone."""
+    """100 × the sum of weight × (sum of count × each) ÷ over, no rate above 1, and the points; from what is told."""
     whole = Fraction(0)
     for rate in told["rates"]:
         part = sum((Fraction(term["count"]) * Fraction(term["each"]) for term in rate["terms"]), Fraction(0))
-        whole += Fraction(rate["weight"]) * part / rate["over"]["count"]
+        whole += Fraction(rate["weight"]) * min(Fraction(1), part / rate["over"]["count"])
     return min(Fraction(100), 100 * whole + sum((Fraction(points) for points in told["points"].values()), Fraction(0)))
 
 
@@ -207,7 +231,7 @@ def test_what_is_told_adds_up_to_the_composite(counts: Counts, rules: Policy, le
     assert sum(Fraction(rate["weight"]) for rate in told["rates"]) == 1
     for rate in told["rates"]:
         part = sum(Fraction(term["count"]) * Fraction(term["each"]) for term in rate["terms"])
-        assert abs(Fraction(rate["percent"]) - 100 * part / rate["over"]["count"]) <= SHOWN
+        assert abs(Fraction(rate["percent"]) - min(Fraction(100), 100 * part / rate["over"]["count"])) <= SHOWN
         named = [*rate["terms"], rate["over"]]
         assert all(term["count"] == getattr(counts, term["measure"]) for term in named)
 
@@ -267,9 +291,20 @@ def test_the_effect_goes_by_the_weights_of_the_league_and_month() -> None:
     [(0, ["NOT_RATED"]), (1, ["PROVISIONAL"]), (29, ["PROVISIONAL"]), (30, [])],
 )
 def test_what_keeps_a_figure_from_being_shown_or_compared_is_said(valid: int, codes: list[str]) -> None:
-    found = standing_of(Counts("u", "U", valid_callbacks=valid), HUAIROU)
+    found = standing_of(Counts("u", "U", valid_callbacks=valid), HUAIROU, League.STREET_TOWN, PERIOD)
     assert [one["code"] for one in found] == codes
     assert all(one["clause"] in {"/minimum_sample", "/ranking/minimum"} for one in found)
+
+
+def test_whether_a_unit_is_rated_goes_by_the_weights_of_its_league_and_month() -> None:
+    """Called to nothing, a department has no rate of reporting: it is not rated where that rate weighs something."""
+    own = {"reporting": {"of": {"reported": "1"}, "over": "called"}}
+    new = {"response": "0", "resolution": "0.5", "satisfaction": "0.4", "reporting": "0.1"}
+    change = {"leagues": ["MUNICIPAL_DEPT"], "from_period": PERIOD, "weights": new, "source": "[P]"}
+    rules, counts = policy(rates=own, weight_changes=[change]), Counts("u", "U", valid_callbacks=30)
+    places = [(League.MUNICIPAL_DEPT, PERIOD), (League.MUNICIPAL_DEPT, "2026-11"), (League.STREET_TOWN, PERIOD)]
+    found = [[one["code"] for one in standing_of(counts, rules, *place)] for place in [*places, (None, PERIOD)]]
+    assert found == [["NOT_RATED"], [], [], []]
 
 
 def test_a_life_up_to_a_moment_is_explained_by_what_was_known_then() -> None:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scoring_service.counting import MEASURES, NOTHING, Counts, added, counted, numbers, numbers_of, total
+from services.scoring_service.counting import MEASURES, counted
 from services.scoring_service.life import Fact, Kind, Life, Rule, Share, counted_round, day_of, life_of, shares
-from services.scoring_service.period import neighbour
 from shared.contracts.envelope import BEIJING, rfc3339
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 STREET, DEPARTMENT, OTHER = "110105026", "110105D01", "110105D02"
+SECOND = "110105027"
 BRIEFLY = settings(max_examples=25, deadline=None)
 
 
@@ -44,6 +44,15 @@ def dropped(number: int, how: str = "WITHDRAWN") -> Fact:
 
 def excluded(number: int, ground: str = "FORCE_MAJEURE") -> Fact:
     return fact(number, Kind.EXCLUDED, ground=ground, kind="EXCLUSION")
+
+
+def blown(number: int, whistle: int = 1, street: str | None = None, **data: Any) -> Fact:
+    said = {"number": whistle, "departments": [DEPARTMENT, OTHER], "street": street}
+    return fact(number, Kind.WHISTLE, **said | data)
+
+
+def ended(number: int, whistle: int = 1, *, justified: bool = True) -> Fact:
+    return fact(number, Kind.WHISTLE_CLOSED, number=whistle, justified=justified)
 
 
 def reviewed(number: int, *, stands: bool, round_: int = 1) -> Fact:
@@ -159,7 +168,7 @@ def test_a_verdict_that_is_heard_of_before_its_dispatch_waits_for_it() -> None:
 @pytest.mark.parametrize("how", ["MERGED", "WITHDRAWN"])
 @pytest.mark.parametrize("rule", Rule)
 def test_what_was_merged_or_withdrawn_counts_nowhere(how: str, rule: Rule) -> None:
-    life = life_of([*TWO_ROUNDS, fact(5, Kind.WHISTLE, departments=[DEPARTMENT]), dropped(6, how)])
+    life = life_of([*TWO_ROUNDS, blown(5), dropped(6, how)])
     assert (life.counts, counted_round(life, rule), shares(life, rule)) == (False, None, [])
 
 
@@ -209,10 +218,10 @@ def called_in(*, refused: bool = False, late: bool = False, solved: bool = True,
     return life_of(
         [
             sent(1),
-            fact(2, Kind.WHISTLE, departments=[DEPARTMENT, OTHER]),
+            blown(2, street=STREET),
             fact(3, Kind.REPORTED, unit=DEPARTMENT, refused=refused, late=late),
             fact(4, Kind.PART_DONE, unit=DEPARTMENT, solved=solved),
-            fact(5, Kind.WHISTLE_CLOSED, justified=justified),
+            ended(5, justified=justified),
             excluded(6),
         ]
     )
@@ -235,6 +244,21 @@ def test_a_late_department_has_come_and_one_that_refuses_has_not() -> None:
     assert by_unit(called_in(late=True, solved=False))[DEPARTMENT] == {"called": 1, "reported": 1}
     assert by_unit(called_in(refused=True, solved=False))[DEPARTMENT] == {"called": 1}
     assert "whistles_justified" not in by_unit(called_in(justified=False))[STREET]
+
+
+@pytest.mark.parametrize("rule", Rule)
+def test_a_whistle_is_credited_to_whoever_blew_it_and_not_to_whoever_has_the_appeal(rule: Rule) -> None:
+    facts = [sent(1), blown(2, 1, STREET, departments=[]), ended(5), sent(6, 2, SECOND), verdict(7, 2, SECOND)]
+    facts += [blown(3, 2, SECOND, departments=[]), ended(4, 2, justified=False), blown(8, 3, STREET, departments=[])]
+    found = {share.unit_id: named(share) for share in shares(life_of(facts), rule)}
+    whistles = {unit: (each.get("whistles"), each.get("whistles_justified")) for unit, each in found.items()}
+    assert whistles == {STREET: (2, 1), SECOND: (1, None)}
+    assert [unit for unit, each in found.items() if "received" in each] == [SECOND]
+
+
+def test_a_whistle_that_names_nobody_is_that_of_the_responsible_unit() -> None:
+    assert only(sent(1), blown(2, departments=[]), ended(3)) == {"received": 1, "whistles": 1, "whistles_justified": 1}
+    assert only(sent(1), ended(3)) == {"received": 1, "whistles_justified": 1}
 
 
 def test_the_responsible_unit_comes_first_and_all_shares_have_the_ground_and_category() -> None:
@@ -270,7 +294,8 @@ some_facts = st.lists(
         st.builds(lambda n, r, yes: reviewed(n, stands=yes, round_=r), hours, rounds, st.booleans()),
         st.builds(excluded, hours, st.sampled_from(["FORCE_MAJEURE", "DISPATCH_ERROR"])),
         st.builds(lambda n: fact(n, Kind.ESCALATED), hours),
-        st.builds(lambda n: fact(n, Kind.WHISTLE, departments=[DEPARTMENT, OTHER]), hours),
+        st.builds(blown, hours, st.integers(1, 2), st.sampled_from([None, STREET, OTHER])),
+        st.builds(lambda n, whistle, yes: ended(n, whistle, justified=yes), hours, st.integers(1, 2), st.booleans()),
     ),
     max_size=14,
     unique_by=lambda one: one.event_id,
@@ -326,24 +351,3 @@ def test_an_appeal_is_received_once_and_answers_count_wherever_there_are_any(fac
 )
 def test_a_day_is_a_beijing_day_in_two_halves(moment: str, half: tuple[date, bool]) -> None:
     assert day_of(datetime.fromisoformat(moment)) == half
-
-
-def test_numbers_are_named_and_a_name_that_is_no_measure_is_a_mistake() -> None:
-    assert counted("u", "U", numbers(resolved=2, parts_solved=1)) == Counts("u", "U", resolved=2, parts_solved=1)
-    with pytest.raises(KeyError):
-        numbers(speed=1)
-
-
-def test_sums_come_apart_again() -> None:
-    one, other = Counts("u", "U", received=5, resolved=3), Counts("v", "V", received=2, not_stated=1)
-    assert total([one, other], "all", "全部") == Counts("all", "全部", received=7, resolved=3, not_stated=1)
-    assert added(numbers_of(total([one, other])), numbers_of(other), -1) == numbers_of(one)
-    assert numbers_of(total([])) == NOTHING
-
-
-@pytest.mark.parametrize(
-    ("period", "months", "found"),
-    [("2025-12", 1, "2026-01"), ("2026-01", -1, "2025-12"), ("2025-06", 0, "2025-06"), ("2025-06", -18, "2023-12")],
-)
-def test_the_neighbour_of_a_period_may_lie_in_another_year(period: str, months: int, found: str) -> None:
-    assert neighbour(period, months) == found

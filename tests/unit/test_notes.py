@@ -83,15 +83,42 @@ def test_a_flipped_bit_of_a_verifier_key_is_refused() -> None:
         (f"{TEXT}{LINE}", "this is not a signed note"),
         (f"{TEXT}\n", "this is not a signed note"),
         (f"{TEXT}\n\n{LINE}", "no signature by this key fits"),
-        (f"{TEXT}\n- PeterNeumann {SIGNATURE}\n", "no signature by this key fits"),
-        (f"{TEXT}\n— PeterNeumann \n", "no signature by this key fits"),
+        (f"{TEXT}\n- PeterNeumann {SIGNATURE}\n", "this is not a signed note"),
+        (f"{TEXT}\n— PeterNeumann \n", "this is not a signed note"),
         (f"{TEXT}\n— PeterNeumann {SIGNATURE[:-4]}\n", "no signature by this key fits"),
         (f"{TEXT}\n— PeterNeumann {SIGNATURE[:-1]}\n", "no signature by this key fits"),
-        (f"{TEXT}\n— PeterNeumann {SIGNATURE}!\n", "no signature by this key fits"),
+        (f"{TEXT}\n— PeterNeumann {SIGNATURE}!\n", "this is not a signed note"),
     ],
 )
 def test_what_is_no_note_of_this_key_is_refused_in_words(note: str, says: str) -> None:
     assert refused(note) == says
+
+
+@pytest.mark.parametrize("last", "NOP")
+def test_a_signature_with_unused_bits_set_says_the_same_and_is_refused(last: str) -> None:
+    """Its last sextet ends in two bits that stand for nothing: one signature has one spelling."""
+    otherwise = f"{SIGNATURE[:-2]}{last}="
+    assert b64decode(otherwise) == b64decode(SIGNATURE)
+    assert refused(f"{TEXT}\n— PeterNeumann {otherwise}\n") == "no signature by this key fits"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        f"— PeterNeumann {SIGNATURE} 一\n",
+        f"— PeterNeumann {SIGNATURE} \n",
+        f"— PeterNeumann  {SIGNATURE}\n",
+        f"{LINE}一\n",
+        f"一\n{LINE}",
+        f" {LINE}",
+        f"{LINE}- other.example {SIGNATURE}\n",
+        f"{LINE}— other.example\n",
+        f"{LINE}— other+example {SIGNATURE}\n",
+        f"{LINE}— other.example AA===\n",
+    ],
+)
+def test_a_signature_line_that_is_malformed_spoils_the_note_even_beside_a_good_one(lines: str) -> None:
+    assert refused(f"{TEXT}\n{lines}") == "this is not a signed note"
 
 
 @pytest.mark.parametrize(

@@ -69,11 +69,39 @@ def withheld(*units: Counts, small_cell: int = SMALL) -> set[str]:
     return names
 
 
-def test_a_unit_with_few_callbacks_shows_no_answers_but_that_it_was_there() -> None:
+def summary(*units: Counts) -> set[Any]:
+    """The totals that are told."""
+    return {value for value in opened(document_of(table(*units)), SMALL)["summary"].values() if value is not None}
+
+
+SHOWN = {
+    *("unit_id", "name", "received", "valid_callbacks", "response_rate", "resolution_rate", "satisfaction_rate"),
+    *("rank", "composite_shown", "low", "high", "label", "rated", "provisional", "expected_resolution_rate"),
+}
+OF_ALL = SHOWN - {"unit_id", "name", "rank", "low", "high", "label", "provisional"}
+
+
+def test_open_data_has_neither_counts_of_answers_nor_changes() -> None:
+    found = opened(document_of(table(BIG, OTHER, before=before("65", 3), expected={"big": Decimal(61)})), SMALL)
+    assert [set(item) for item in found["items"]] == [SHOWN | {"withheld"}] * 2
+    assert set(found["summary"]) == OF_ALL
+    own = {"completion_rate", "feedback_rate", "reached_rate"}
+    of_panjin = opened(document_of(table(BIG, rules=policy("PJ-RATES-2023"))), SMALL)
+    assert (set(of_panjin["items"][0]), set(of_panjin["summary"])) == (SHOWN | own | {"withheld"}, OF_ALL | own)
+
+
+def test_what_is_shown_is_what_the_table_says() -> None:
+    document = document_of(table(BIG, OTHER, NONE, expected={"big": Decimal(61)}))
+    shown, known = items(opened(document, SMALL)), items(document)
+    assert shown == {one: {name: known[one][name] for name in SHOWN} | {"withheld": False} for one in known}
+    assert opened(document, SMALL)["summary"] == {name: document["summary"][name] for name in OF_ALL}
+
+
+def test_a_unit_with_few_callbacks_shows_its_code_and_name_and_nothing_else() -> None:
     shown = items(opened(document_of(table(BIG, OTHER, ONE, unit("few", 1, 0, 0, 0))), SMALL))["one"]
     kept = {name: value for name, value in shown.items() if value is not None}
-    assert kept == {"unit_id": "one", "name": "None", "received": 4, "rated": True, "withheld": True}
-    assert set(COLUMNS) < set(shown)
+    assert kept == {"unit_id": "one", "name": "None", "withheld": True}
+    assert set(shown) == SHOWN | {"withheld"}
 
 
 def test_a_unit_without_callbacks_has_nothing_to_withhold() -> None:
@@ -89,28 +117,33 @@ def test_the_limit_itself_is_enough(callbacks: int, names: set[str]) -> None:
 def test_where_one_is_withheld_the_next_smallest_is_as_well_or_the_total_would_tell() -> None:
     assert withheld(BIG, OTHER, ONE, NONE) == {"one", "other"}
     assert withheld(BIG, ONE) == {"one", "big"}
+    assert 105 in summary(BIG, ONE)
 
 
-def test_where_two_are_withheld_nobody_else_need_be() -> None:
-    assert withheld(BIG, OTHER, ONE, unit("two", 1, 0, 0, 0)) == {"one", "two"}
+def test_two_that_are_few_together_take_the_next_smallest_with_them() -> None:
+    seven, six = unit("seven", 7, 0, 0, 0), unit("six", 6, 0, 0, 0)
+    assert withheld(BIG, OTHER, ONE, seven) == {"one", "seven"}
+    assert withheld(BIG, OTHER, ONE, six) == {"one", "six", "other"}
+    assert withheld(BIG, OTHER, ONE, unit("two", 1, 0, 0, 0)) == {"one", "two", "other"}
+
+
+@pytest.mark.parametrize("few", [(ONE,), (ONE, NONE), (unit("nine", 9, 0, 0, 0), NONE), (ONE, unit("six", 6, 0, 0, 0))])
+def test_where_no_others_can_be_withheld_the_totals_are(few: tuple[Counts, ...]) -> None:
+    assert withheld(*few) == {one.unit_id for one in few if one.valid_callbacks}
+    assert summary(*few) == set()
+    assert set(opened(document_of(table(*few)), SMALL)["summary"]) == OF_ALL
 
 
 def test_of_two_that_are_next_smallest_one_is_enough() -> None:
     assert withheld(unit("b", 20, 0, 0, 0), unit("a", 20, 0, 0, 0), ONE) == {"one", "a"}
 
 
-def test_counts_of_few_answers_are_left_out_by_themselves() -> None:
-    shown = items(opened(document_of(table(unit("u", 80, 10, 9, 0))), SMALL))["u"]
-    assert [shown[name] for name in ANSWERS] == [80, 10, None, 0]
-    assert (shown["valid_callbacks"], shown["contacted"], shown["received"], shown["withheld"]) == (99, 90, 100, False)
-    assert shown["composite"] is not None
-
-
 def test_nothing_is_withheld_where_the_policy_sees_no_cell_as_small() -> None:
+    assert withheld(BIG, ONE, NONE, small_cell=1) == set()
     document = document_of(table(BIG, ONE, NONE))
-    shown = opened(document, 1)
-    assert shown == document | {
-        "items": [item | {"withheld": False} for item in document["items"]],
+    head = {name: document[name] for name in ("period", "league", "basis", "policy", "as_of")}
+    found = opened(document, 1)
+    assert {name: found[name] for name in found.keys() - {"items", "summary"}} == head | {
         "small_cell": 1,
         "withheld": 0,
     }
@@ -122,41 +155,58 @@ def test_the_table_itself_stays_as_it_was() -> None:
     assert document == document_of(table(BIG, ONE))
 
 
-some_units = st.lists(
-    st.tuples(*[st.integers(0, 12)] * 4).map(lambda levels: unit("", *levels)), min_size=2, max_size=7
-).map(lambda units: [unit(f"u{n}", *(getattr(one, name) for name in ANSWERS)) for n, one in enumerate(units)])
+sizes = st.one_of(st.just(0), st.integers(1, SMALL - 1), st.integers(SMALL, 60))
+answers = st.tuples(sizes, st.integers(0, 4), st.integers(0, 4), st.integers(0, 4)).map(
+    lambda levels: levels if levels[0] else (0, 0, 0, 0)
+)
+some_units = st.lists(answers, min_size=1, max_size=7).map(
+    lambda found: [unit(f"u{n}", *levels) for n, levels in enumerate(found)]
+)
+one_alone = st.builds(
+    lambda few, silent: [unit("few", few, 0, 0, 0), *(unit(f"u{n}", 0, 0, 0, 0) for n in range(silent))],
+    st.integers(1, SMALL - 1),
+    st.integers(0, 4),
+)
+RULES = [policy(), policy(aggregation="POOLED"), policy("PJ-RATES-2023"), policy("CN-BANDS-2025")]
 
 
 @BRIEFLY
-@given(some_units)
-def test_no_total_gives_away_the_answers_of_a_single_unit(units: list[Counts]) -> None:
-    """Whoever takes what is shown from the total is left with the sum of two units at least, or with nothing."""
-    some = {one.unit_id for one in units if one.valid_callbacks}
-    small = {one.unit_id for one in units if 0 < one.valid_callbacks < SMALL}
+@given(st.one_of(some_units, one_alone), st.sampled_from(RULES))
+def test_no_total_gives_away_the_figures_of_a_single_unit(units: list[Counts], rules: Policy) -> None:
+    """Whoever takes what is shown from a total is left with two units at least, and enough people, or has no total."""
+    found = opened(document_of(table(*units, rules=rules)), SMALL)
+    hidden = [item for item in found["items"] if item["withheld"]]
+    totals = {name: value for name, value in found["summary"].items() if value is not None}
+    if len(hidden) == 1:
+        assert totals == {}
+    for name in {"received", "valid_callbacks"} & totals.keys():
+        left = totals[name] - sum(item[name] for item in found["items"] if not item["withheld"])
+        assert left == 0 if not hidden else left >= SMALL
+    assert all(set(item) - {"unit_id", "name", "withheld"} <= {n for n in item if item[n] is None} for item in hidden)
+
+
+@BRIEFLY
+@given(st.one_of(some_units, one_alone))
+def test_no_more_are_withheld_than_must_be_and_the_smallest_first(units: list[Counts]) -> None:
+    callbacks = {one.unit_id: one.valid_callbacks for one in units if one.valid_callbacks}
+    small = {name for name, number in callbacks.items() if number < SMALL}
     hidden = withheld(*units)
-    assert small <= hidden <= some
-    if len(some) > 1:
-        assert len(hidden) != 1
-    if len(small) != 1:
-        assert hidden == small
+    enough = len(hidden) > 1 and sum(callbacks[name] for name in hidden) >= SMALL
+    assert small <= hidden <= callbacks.keys()
+    assert enough or hidden in ({*callbacks}, set())
+    assert bool(summary(*units)) is (enough or not hidden)
+    for name in hidden - small:
+        rest = [callbacks[one] for one in hidden - {name}]
+        assert len(rest) < 2 or sum(rest) < SMALL
+    shown = [callbacks[name] for name in callbacks.keys() - hidden]
+    assert all(callbacks[name] <= number for name in hidden for number in shown)
 
 
 @BRIEFLY
 @given(some_units)
-def test_the_second_that_is_withheld_is_the_smallest_of_the_others(units: list[Counts]) -> None:
-    sizes = {one.unit_id: one.valid_callbacks for one in units if one.valid_callbacks}
-    hidden = withheld(*units)
-    shown = [sizes[name] for name in sizes.keys() - hidden]
-    assert all(sizes[name] <= least for name in hidden for least in ([min(shown)] if shown else []))
-
-
-@BRIEFLY
-@given(some_units)
-def test_no_count_of_few_answers_is_shown(units: list[Counts]) -> None:
+def test_whoever_is_shown_stands_for_enough_people_or_for_none(units: list[Counts]) -> None:
     for item in opened(document_of(table(*units)), SMALL)["items"]:
-        figures = [item[name] for name in COUNTS[1:] if item[name] is not None]
-        assert all(figure == 0 or figure >= SMALL for figure in figures)
-        assert item["withheld"] is (item["composite_shown"] is None and item["valid_callbacks"] is None)
+        assert item["withheld"] or item["valid_callbacks"] == 0 or item["valid_callbacks"] >= SMALL
 
 
 def before(composite: str | None, rank: int | None) -> dict[str, Score]:
@@ -236,7 +286,7 @@ def test_the_summary_has_sums_and_means_and_nothing_that_only_one_unit_has() -> 
     assert (summary["valid_callbacks"], summary["resolved"], summary["not_stated"]) == (155, 110, 10)
     assert summary["resolution_rate"] == "71.3636"
     only_of_one = {"unit_id", "name", "rank", "label", "provisional", "previous_rank", "rank_change", "low", "high"}
-    assert not summary.keys() & (only_of_one | {"composite_change", "progress_rank"})
+    assert not summary.keys() & (only_of_one | {"composite_change", "progress_rank", "points"})
 
 
 def test_every_measure_of_a_unit_can_be_had() -> None:
@@ -277,3 +327,21 @@ def test_a_workbook_has_numbers_as_numbers_and_no_text_becomes_a_formula() -> No
     assert (cells["受理量 received"].value, cells["解决率 resolution_rate"].value) == (101, 70)
     assert (cells["综合成绩 composite"].data_type, cells["计分 rated"].value) == ("n", "是")
     assert [cell.value for cell in total[:3]] == [None, None, "汇总"]
+
+
+@pytest.mark.parametrize(
+    ("version", "own"),
+    [("PJ-RATES-2023", ["completion", "feedback", "reached"]), ("CN-BANDS-2025", ["reporting", "justified"])],
+)
+def test_a_workbook_has_the_policys_own_rates_as_numbers_and_nothing_where_there_are_none(
+    version: str, own: list[str]
+) -> None:
+    over = {"called": 8, "whistles": 8, "callbacks": 101, "received": 100, "closed": 50}
+    document = document_of(table(unit("big", 50, 20, 20, 10, **over), NONE, rules=policy(version)))
+    assert {items(document)["none"][f"{name}_rate"] for name in own} == {None}
+    *_, head, big, none, total = load_workbook(io.BytesIO(workbook([sheet_of(document, "A")])))["A"].iter_rows()
+    columns = [str(cell.value) for cell in head]
+    for name in own:
+        at = columns.index(f"{name}_rate")
+        assert float(items(document)["big"][f"{name}_rate"]) == pytest.approx(big[at].value)
+        assert [big[at].data_type, none[at].value, total[at].data_type] == ["n", None, "n"]

@@ -184,6 +184,13 @@ def test_the_most_improved_are_those_that_gained_most_and_not_those_that_lost() 
     assert "IMPROVED" not in labels_of(STREETS, before={"s3": Decimal(97), "s4": Decimal(99)}).values()
 
 
+def test_whoever_is_advanced_takes_no_place_from_the_most_improved() -> None:
+    before = {"s1": Decimal(10), "s2": Decimal(20), "s3": Decimal(90), "s4": Decimal(94), "s5": Decimal("94.5")}
+    found = labels_of(STREETS, before=before, rectify=1)
+    assert list(found.values()) == ["ADVANCED", "ADVANCED", "IMPROVED", "IMPROVED", None, "RECTIFY"]
+    assert labels_of(STREETS, before=before, advanced=1, improved=1)["s2"] == "IMPROVED"
+
+
 def test_the_managed_list_counts_more_than_a_place() -> None:
     found = labels_of(STREETS, governed={"s1", "s6", "elsewhere"})
     assert (found["s1"], found["s2"], found["s6"]) == ("GOVERNANCE", "ADVANCED", "GOVERNANCE")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.scoring_service.counting import Counts
+from services.scoring_service.counting import NOTHING, Counts, added, counted, numbers, numbers_of, total
 from services.scoring_service.formula import Score, earned, exact, score, summary_of, text, weights_used
 from services.scoring_service.founding import shipped
 from services.scoring_service.policy import Policy, read_policy
@@ -78,6 +78,21 @@ HALF = unit(valid_callbacks=10, contacted=10, resolved=6, satisfied=4, received=
 def test_a_rate_of_ones_own_adds_up_what_each_measure_counts() -> None:
     result = score(replace(HALF, hard=28), LEFT_OUT)
     assert (result.rates["own"], result.composite) == (25, Decimal(49))
+
+
+@pytest.mark.parametrize("more", [28, 29, 10**6])
+def test_a_rate_is_never_above_a_hundred(more: int) -> None:
+    """28 resolved, or more, of 28 hard ones."""
+    result = score(replace(HALF, hard=28, resolved=more, valid_callbacks=10**6), LEFT_OUT)
+    assert result.rates["own"] == 100
+    alone = score(replace(HALF, hard=28, resolved=more), policy(rates=OWN, weights=weights("0", "0", "0", own="1")))
+    assert (alone.composite, alone.shown, alone.high) == (100, 100, 100)
+    assert (alone.low or ZERO) < 100
+
+
+def test_a_rate_above_a_hundred_makes_up_for_no_other() -> None:
+    """100 × (0.1 + 0.3 × 0.6 + 0.4 × 0.4 + 0.2 × 1)."""
+    assert score(replace(HALF, hard=1), LEFT_OUT).composite == 64
 
 
 def test_without_anything_to_divide_by_the_other_rates_share_the_weight() -> None:
@@ -229,6 +244,19 @@ def test_the_interval_contains_the_composite_and_lies_within_a_hundred(counts: C
 
 
 @BRIEFLY
+@given(rated)
+def test_the_interval_contains_the_composite_with_its_points_and_moves_along_with_them(counts: Counts) -> None:
+    plain, rewarded = score(counts, policy()), score(counts, REWARDS)
+    points = sum(rewarded.points.values(), ZERO)
+    for name in ("low", "high"):
+        expected = min(Decimal(100), getattr(plain, name) + points)
+        assert abs(getattr(rewarded, name) - expected) <= TINY
+    low, composite, high = rewarded.low or ZERO, rewarded.composite or ZERO, rewarded.high or ZERO
+    assert 0 <= low <= composite + TINY <= high + 2 * TINY
+    assert high <= 100
+
+
+@BRIEFLY
 @given(rated, st.integers(2, 50))
 def test_more_callbacks_with_the_same_answers_narrow_the_interval_and_change_no_score(counts: Counts, by: int) -> None:
     names = ("satisfied", "basically_satisfied", "dissatisfied", "not_stated", "received", "contacted", "resolved")
@@ -284,3 +312,16 @@ def test_a_pooled_summary_is_weighed_as_its_league_and_month() -> None:
     scores = league_table([HALF], rules, None, "2025-07")
     assert text(summary_of(scores, rules, None, "2025-07").composite) == "60"
     assert text(summary_of(scores, rules, None, "2025-06").composite) == "56"
+
+
+def test_numbers_are_named_and_a_name_that_is_no_measure_is_a_mistake() -> None:
+    assert counted("u", "U", numbers(resolved=2, parts_solved=1)) == Counts("u", "U", resolved=2, parts_solved=1)
+    with pytest.raises(KeyError):
+        numbers(speed=1)
+
+
+def test_sums_come_apart_again() -> None:
+    one, other = Counts("u", "U", received=5, resolved=3), Counts("v", "V", received=2, not_stated=1)
+    assert total([one, other], "all", "全部") == Counts("all", "全部", received=7, resolved=3, not_stated=1)
+    assert added(numbers_of(total([one, other])), numbers_of(other), -1) == numbers_of(one)
+    assert numbers_of(total([])) == NOTHING
