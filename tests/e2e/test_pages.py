@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,3 +161,16 @@ async def test_a_link_that_leads_nowhere_says_so_to_people(own: City, browser: A
         assert ("链接无效" if chinese else "leads nowhere") in page.text
 
     await asyncio.to_thread(at_home)
+
+
+async def test_a_league_table_is_shown_and_printed(browser: webdriver.Chrome, own: City, tmp_path: Path) -> None:
+    query = "/scoring/v1/scores?period=2026-12&league=DISTRICT"
+    page = await own.get(query, headers={"Accept": "text/html", "Accept-Language": browser.language})
+    file = tmp_path / "table.html"
+    file.write_bytes(page.raw)
+    await asyncio.to_thread(browser.get, file.as_uri())
+    rows = await asyncio.to_thread(browser.find_elements, By.CSS_SELECTOR, "tbody tr")
+    title = await asyncio.to_thread(lambda: browser.find_element(By.TAG_NAME, "h1").text)
+    assert len(rows) == 16 and ("各区" if browser.language == "zh-CN" else "Districts") in title
+    printed = base64.b64decode(await asyncio.to_thread(browser.print_page))
+    assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") + printed.count(b"/Type /Page ") >= 1
