@@ -184,6 +184,8 @@ def test_a_policy_that_names_incentives_but_no_points_gives_none() -> None:
 def test_points_raise_nobody_above_a_hundred() -> None:
     best = good(10, 10, hard_resolved=5, proactive_credits=5)
     assert (score(best, REWARDS).composite, str(score(best, REWARDS).shown)) == (100, "100.0")
+    sure = good(10**6, 10**6, hard_resolved=5, proactive_credits=5)
+    assert (score(best, REWARDS).high, score(sure, REWARDS).low, score(sure, REWARDS).high) == (100, 100, 100)
 
 
 NEWCOMBE = {
