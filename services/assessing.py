@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -25,11 +26,14 @@ def score_command(
 ) -> None:
     """Score a table of counts with the service's own formula; the league table goes to standard output as CSV."""
     from services.auditing import WrongCounts, policy_named, read_counts, write_table
+    from services.scoring_service.policy_parts import PERIOD_PATTERN
 
+    if period and not re.fullmatch(PERIOD_PATTERN, period):
+        raise CannotStart("a period is written YYYY-MM")
     try:
         rules = policy_named(policy)
         with counts.open(encoding="utf-8-sig", newline="") as lines:
-            units = read_counts(lines)
+            units = read_counts(lines, rules)
     except WrongCounts as error:
         raise CannotStart(str(error)) from None
     except UnicodeDecodeError:

@@ -21,7 +21,9 @@ from shared.engine.clock import Clock
 _ANSWERS = ("satisfied", "basically_satisfied", "not_stated")
 _WITHIN = ("contacted", "resolved", "contact_stated", "resolution_stated", "satisfaction_stated")
 """What cannot be more than the valid callbacks."""
-FIRST_MOST = 10**9
+_OF_RECEIVED = ("valid_callbacks", "closed", "callbacks", "signed_in_time", "contacted_in_time", "feedback_in_time")
+LONGEST = 9
+"""Digits of a count."""
 
 
 class WrongCounts(Exception):
@@ -43,16 +45,21 @@ def policy_named(name: str) -> Policy:
         raise WrongCounts(f"{file}: {f'/{place}: ' if place else ''}{where['msg']}") from None
 
 
-def read_counts(lines: TextIO) -> list[Counts]:
-    """From CSV with the columns unit[,name] and any of the measures; those that are not there are nought, except that
-    who was asked is taken to have answered. Raises WrongCounts.
+def read_counts(lines: TextIO, policy: Policy) -> list[Counts]:
+    """From CSV with the columns unit[,name] and the measures that the policy's weights rest on; others are nought where
+    they are not there, except that who was asked is taken to have answered. Raises WrongCounts.
     """
     reader = csv.DictReader(lines)
     names = [name.strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = names
+    if len(set(names)) < len(names):
+        raise WrongCounts("a column is there twice")
     if "unit" not in names:
         raise WrongCounts("the table has no column unit")
     if unknown := set(names) - {"unit", "name", *MEASURES}:
         raise WrongCounts(f"unknown columns {', '.join(sorted(unknown))}; there are unit, name, {', '.join(MEASURES)}")
+    if missing := sorted(_needed(policy) - set(names)):
+        raise WrongCounts(f"{policy.version} rests on {', '.join(missing)}, and there is no such column")
     units: dict[str, Counts] = {}
     for number, row in enumerate(reader, 2):
         counts = _row(number, row)
@@ -60,6 +67,17 @@ def read_counts(lines: TextIO) -> list[Counts]:
             raise WrongCounts(f"row {number}: the unit {counts.unit_id} is there twice")
         units[counts.unit_id] = counts
     return list(units.values())
+
+
+def _needed(policy: Policy) -> set[str]:
+    """The columns without which the weighted rates would be nought for want of counts."""
+    rates = [policy.every_rate[name] for name, weight in policy.weights.items() if weight]
+    measures = {name for rate in rates for name, each in rate.of.items() if each} | {rate.over for rate in rates}
+    return measures - set(_ASSUMED)
+
+
+_ASSUMED = ("contact_stated", "resolution_stated", "satisfaction_stated", "dissatisfied", "basically_satisfied")
+"""What follows from the others, or may well be nought."""
 
 
 def _row(number: int, row: Mapping[str, Any]) -> Counts:
@@ -73,6 +91,9 @@ def _row(number: int, row: Mapping[str, Any]) -> Counts:
         raise WrongCounts(f"row {number}: more answers than valid callbacks")
     if found.setdefault("dissatisfied", rest) != rest:
         raise WrongCounts(f"row {number}: the four answers do not add up to the valid callbacks")
+    most = found.get("received")
+    if most is not None and any(found.get(name, 0) > most for name in _OF_RECEIVED):
+        raise WrongCounts(f"row {number}: more than were received")
     asked = {
         "contact_stated": valid,
         "resolution_stated": valid,
@@ -82,9 +103,10 @@ def _row(number: int, row: Mapping[str, Any]) -> Counts:
 
 
 def _number(number: int, name: str, text: str) -> int:
-    if not text.strip().isascii() or not text.strip().isdecimal() or int(text) > FIRST_MOST:
+    digits = text.strip()
+    if not digits.isascii() or not digits.isdecimal() or len(digits) > LONGEST:
         raise WrongCounts(f"row {number}: {name} is no whole number from 0")
-    return int(text)
+    return int(digits)
 
 
 def write_table(

@@ -104,8 +104,8 @@ async def close_all(scoring: Running, progress: Callable[[int, int], None]) -> N
             policy = await policy_for(connection, None, one, now)
             if not ended(one, policy, now, policy.publishing.close_after_days):
                 continue
-            drawn = await drawn_up(connection, policy, one, now, signer_of(scoring))
-        await scoring.executor.execute(closing(one, drawn, now, CLOSER))
+            drawn = await drawn_up(connection, policy, one, now)
+        await scoring.executor.execute(closing(one, drawn, now, CLOSER, signer_of(scoring)))
         progress(number, len(periods))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -14,10 +15,11 @@ from starlette.responses import JSONResponse, Response
 
 from services.scoring_service.documents import COLUMNS, Sheet, columns_of, rows_of, sheet_of, workbook
 from services.scoring_service.policy_parts import PERIOD_PATTERN
-from shared.engine.runtime import Running
+from shared.engine.decider import Refused
 from shared.web.asking import Asking, reads
+from shared.web.commands import Call
 from shared.web.fields import Moment
-from shared.web.identity import Scope
+from shared.web.identity import Reach, Scope, granted
 from shared.web.pages import Pages, wants_page
 from shared.web.problems import Problem
 from shared.web.tables import CSV, XLSX, asks_for_table, table_response
@@ -47,11 +49,19 @@ def past(as_of: datetime | None, now: datetime) -> datetime | None:
     return as_of
 
 
-def now_of(running: Running) -> datetime:
-    return running.clock.now()
+def sees_all(asking: Asking) -> bool:
+    """Whether the caller may see every single appeal."""
+    roles = asking.principal.roles
+    return Scope.READ in granted(roles) and asking.principal.reach(Scope.READ) is Reach.ALL
 
 
-def table_answer(request: Request, document: Mapping[str, Any], name: str) -> Response:
+def not_of_kin(call: Call[Any], units: Collection[str | None]) -> None:
+    """Raises Refused when the caller acts for one of these units, or for their district."""
+    if {call.principal.unit_id, call.principal.district} & set(units) - {None}:
+        raise Refused("OWN_CASE", "whoever is scored does not decide what counts")
+
+
+async def table_answer(request: Request, document: Mapping[str, Any], name: str) -> Response:
     """The document as JSON, CSV, XLSX or a page to print: the same figures in each."""
     if wants_page(request):
         return PAGES.shown("table", request, page_of(document))
@@ -60,14 +70,14 @@ def table_answer(request: Request, document: Mapping[str, Any], name: str) -> Re
     if wanted == CSV:
         return table_response(CSV, name, columns, rows_of(document, columns))
     if wanted == XLSX:
-        return workbook_answer([sheet_of(document, f"{document['league']}")], name)
+        return await workbook_answer([sheet_of(document, f"{document['league']}")], name)
     return JSONResponse(dict(document), headers=VARY)
 
 
-def workbook_answer(sheets: list[Sheet], name: str) -> Response:
-    """A workbook to be kept as a file."""
+async def workbook_answer(sheets: list[Sheet], name: str) -> Response:
+    """A workbook to be kept as a file; it is made in a thread, for it takes a while."""
     headers = {"Content-Disposition": f'attachment; filename="{name}.xlsx"', **VARY}
-    return Response(workbook(sheets), headers=headers, media_type=XLSX)
+    return Response(await asyncio.to_thread(workbook, sheets), headers=headers, media_type=XLSX)
 
 
 _PRINTED = (
@@ -81,5 +91,5 @@ def page_of(document: Mapping[str, Any]) -> dict[str, Any]:
     """What the printed page shows."""
     own = [name for name in columns_of(document) if name not in COLUMNS]
     columns = [*_PRINTED[:7], *own, *_PRINTED[7:]]
-    head = {name: document.get(name) for name in ("period", "league", "basis", "policy", "as_of", "digest")}
+    head = {name: document.get(name) for name in ("day", "period", "league", "basis", "policy", "as_of", "digest")}
     return {**head, "columns": columns, "titles": COLUMNS, "items": document["items"], "summary": document["summary"]}

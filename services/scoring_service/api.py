@@ -29,11 +29,10 @@ from services.scoring_service.policy import POLICY, ActivatePolicy, DraftPolicy,
 from services.scoring_service.policy_parts import PERIOD_PATTERN
 from services.scoring_service.reading import Scope as Counted
 from services.scoring_service.reading import policy_for, policy_in_force, policy_named
-from services.scoring_service.tables import LeagueTable, counts_of, expected_at, read_table, snapshot
+from services.scoring_service.tables import LeagueTable, counts_of_unit, expected_at, read_table, snapshot
 from services.scoring_service.views import POLICIES
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
-from shared.engine.decider import NotYours
 from shared.engine.execute import Intention
 from shared.web.app import Api
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
@@ -104,22 +103,22 @@ async def get_scores(
     at = past(as_of, now)
     async with snapshot(asking.running) as connection:
         rules = await policy_for(connection, policy, period, at or now)
-        scope = Counted(rules, period, basis, at, category, day=_of_period(day, period, category, rules))
+        scope = Counted(rules, period, basis, at, category, day=_of_period(day, period, category, weighed, rules))
         expected = await expected_at(connection, scope) if weighed else None
         table = await read_table(connection, scope, league, now, compared=day is None, expected=expected)
     document = document_of(table)
-    if category is not None:
-        document["category"] = category
-    return table_answer(request, document, f"scores-{league.lower()}-{period}-{basis.lower()}")
+    document |= {"category": category} if category is not None else {}
+    document |= {"day": day.isoformat()} if day is not None else {}
+    return await table_answer(request, document, f"scores-{league.lower()}-{day or period}-{basis.lower()}")
 
 
-def _of_period(day: date | None, period: str, category: str | None, policy: Policy) -> date | None:
+def _of_period(day: date | None, period: str, category: str | None, weighed: bool, policy: Policy) -> date | None:
     """Raises VALIDATION_FAILED for a day of another period, and for a day's categories, which are not kept."""
     if day is None:
         return None
     start, end = bounds(period, policy.period_start_day)
-    if category is not None or not start.date() <= day <= end.date():
-        message = "give a day of the period, without a category"
+    if category is not None or weighed or not start.date() <= day < end.date():
+        message = "give a day of the period, without a category and unweighed"
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/day", "message": message}])
     return day
 
@@ -140,12 +139,10 @@ async def get_history(
         first = await policy_named(connection, policy) if policy else await policy_in_force(connection, now, now)
         for period in _periods(from_, to, first.period_start_day):
             rules = await policy_for(connection, policy, period, now)
-            units = await counts_of(connection, Counted(rules, period, basis), None, now)
-            mine = next((one for one in units if one.unit_id == unit_id), None)
-            if mine is None:
-                raise NotYours
-            table = LeagueTable(rules, period, None, basis, now, ())
-            items.append({"period": period, "policy": rules.version} | item_of(score(mine, rules, None, period), table))
+            mine, league = await counts_of_unit(connection, Counted(rules, period, basis), unit_id, now)
+            table = LeagueTable(rules, period, league, basis, now, ())
+            shown = item_of(score(mine, rules, league, period), table)
+            items.append({"period": period, "policy": rules.version} | shown)
     return JSONResponse({"unit_id": unit_id, "policy": policy or first.version, "items": items})
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
-from services.scoring_service.answering import VARY, CanReadScores, Period, Version
+from services.scoring_service.answering import VARY, CanReadScores, Period, Version, not_of_kin, sees_all
 from services.scoring_service.documents import item_of
 from services.scoring_service.exclusion import EXCLUSIONS, AppealDecision, Approve, ClaimExclusion, Exclusions, Reject
 from services.scoring_service.life import Life, Rule, shares
@@ -20,7 +20,7 @@ from services.scoring_service.period import bounds, period_of
 from services.scoring_service.policy import Policy
 from services.scoring_service.policy_parts import PERIOD_PATTERN
 from services.scoring_service.reading import Scope as Counted
-from services.scoring_service.reading import policy_for, policy_named
+from services.scoring_service.reading import policy_for, policy_in_force, policy_named
 from services.scoring_service.tables import read_table, snapshot
 from services.scoring_service.views import CLAIMS
 from shared.contracts.codes import Basis, League
@@ -31,7 +31,7 @@ from shared.engine.execute import Decision, Intention
 from shared.engine.runtime import Running
 from shared.web.commands import Answer, Call, CommandRoute, Plan
 from shared.web.fields import Body, ShortText, Text
-from shared.web.identity import Ownership, Reach, Scope
+from shared.web.identity import Ownership, Principal, Reach, Scope, granted
 from shared.web.paging import Window, page
 from shared.web.problems import Problem
 
@@ -44,7 +44,7 @@ class ClaimBody(Body):
 
     reason: Ground
     evidence: Text
-    files: Annotated[tuple[int, ...], Field(max_length=50, strict=False)] = ()
+    files: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(max_length=50, strict=False)] = ()
 
 
 class ApproveBody(Body):
@@ -78,7 +78,10 @@ async def claim(call: Call[ClaimBody]) -> Plan:
         life = await read_life(connection, call.subject)
         call.must_see(owned(life))
         policy = await _policy_of(connection, life, call.now)
-    unit, district = _scored(life, policy)
+    scored = [share.unit_id for share in shares(life, Rule(policy.counted_round))]
+    if not scored:
+        raise Refused("NOT_ASSESSED", "this appeal is in nobody's figures")
+    unit = call.principal.unit_id if call.principal.unit_id in scored else scored[0]
     call.must_see(Ownership(frozenset({unit})))
     ground = policy.exclusions.grounds.get(body.reason)
     if ground is None:
@@ -88,7 +91,8 @@ async def claim(call: Call[ClaimBody]) -> Plan:
     facts = ExclusionClaimed(
         exclusion_id=running.ids.uuid7(),
         unit_id=unit,
-        district=district,
+        district=owned(life).district,
+        scored=tuple(scored),
         ground=body.reason,
         kind=ground.kind,
         evidence=body.evidence,
@@ -100,14 +104,6 @@ async def claim(call: Call[ClaimBody]) -> Plan:
     )
     command = ClaimExclusion(at=call.now, actor=call.actor, facts=facts, until=_claim_until(life, policy))
     return Plan(_intention(call.subject, command, life), lambda decision: _said(decision, facts.exclusion_id))
-
-
-def _scored(life: Life, policy: Policy) -> tuple[str, str | None]:
-    """The unit that the appeal counts for, and the district above it. Raises Refused when it counts for nobody."""
-    found = shares(life, Rule(policy.counted_round))
-    if not found:
-        raise Refused("NOT_ASSESSED", "this appeal is in nobody's figures")
-    return found[0].unit_id, owned(life).district
 
 
 def _period(life: Life, policy: Policy) -> str:
@@ -124,7 +120,7 @@ def _claim_until(life: Life, policy: Policy) -> datetime:
 
 async def _policy_of(connection: Any, life: Life, now: datetime) -> Policy:
     """The policy of the period that the appeal belongs to."""
-    current = await policy_for(connection, None, period_of(now, 1), now)
+    current = await policy_in_force(connection, now, now)
     period = period_of(life.registered_at or now, current.period_start_day)
     return await policy_for(connection, None, period, now)
 
@@ -155,6 +151,8 @@ async def appeal(call: Call[AssessmentAppealBody]) -> Plan:
 async def _decide(call: Call[Any], command_for: Any) -> Plan:
     row = await _claim_row(call.running, call.subject)
     call.must_see(Ownership(frozenset({row["unit_id"]})))
+    if call.scope is Scope.JUDGE:
+        not_of_kin(call, {row["unit_id"], row["district"]})
     async with snapshot(call.running) as connection:
         life = await read_life(connection, row["appeal_id"])
         policy = await policy_named(connection, row["policy_version"])
@@ -199,24 +197,19 @@ async def list_exclusions(
     filters = {"unit_id": unit_id, "appeal_id": appeal_id, "state": state, "period": period}
     conditions = [CLAIMS.c[name] == value for name, value in filters.items() if value]
     conditions += window.changed(CLAIMS.c.updated_at)
-    conditions += _within_reach(asking)
+    conditions += [] if sees_all(asking) else _within_reach(asking.principal)
     what = f"claims:{asking.principal.sub}:{unit_id}:{appeal_id}:{state}:{period}"
     keys = (CLAIMS.c.updated_at, CLAIMS.c.exclusion_id)
     rows, following = await page(asking.running, select(CLAIMS).where(*conditions), keys, window, what, descending=True)
     return JSONResponse({"items": [_shown(row) for row in rows], "next_cursor": following}, headers=VARY)
 
 
-def _within_reach(asking: Any) -> Sequence[Any]:
+def _within_reach(principal: Principal) -> Sequence[Any]:
     """Claims about single appeals are for the hotline, auditors, and whom they are about."""
-    principal = asking.principal
-    try:
-        principal.require(Scope.READ)
-    except Problem:
-        return [CLAIMS.c.unit_id.is_(None)]
-    if principal.reach(Scope.READ) is Reach.ALL:
-        return []
-    mine = [name for name in (principal.unit_id, principal.district) if name]
-    return [CLAIMS.c.unit_id.in_(mine) | CLAIMS.c.district.in_(mine)]
+    reach = principal.reach(Scope.READ) if Scope.READ in granted(principal.roles) else None
+    of_district = CLAIMS.c.district.in_([name for name in (principal.unit_id, principal.district) if name])
+    mine = CLAIMS.c.unit_id == principal.unit_id
+    return [{Reach.DISTRICT: mine | of_district, Reach.UNIT: mine}.get(reach, CLAIMS.c.unit_id.is_(None))]  # type: ignore[arg-type]
 
 
 def _shown(row: RowMapping) -> dict[str, Any]:

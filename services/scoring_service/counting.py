@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +82,3 @@ def total(units: Iterable[Counts], unit_id: str = "", name: str = "") -> Counts:
     for one in units:
         found = added(found, numbers_of(one))
     return counted(unit_id, name, found)
-
-
-def as_json(counts: Counts) -> Mapping[str, Any]:
-    """Every measure by name."""
-    return {name: getattr(counts, name) for name in MEASURES}

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from services.scoring_service.counting import as_json
 from services.scoring_service.formula import Score, text
 from services.scoring_service.policy import THREE
 from services.scoring_service.tables import LeagueTable
@@ -118,15 +117,10 @@ def document_of(table: LeagueTable) -> dict[str, Any]:
     }
 
 
-def measures_of(one: Score) -> Mapping[str, Any]:
-    """Everything that was counted for a unit."""
-    return as_json(one.counts)
-
-
 def columns_of(document: Mapping[str, Any]) -> list[str]:
     """The columns of a table: those that all have, and the policy's own rates after the three."""
     known = list(COLUMNS)
-    own = [name for name in (document["items"] or [{}])[0] if name.endswith("_rate") and name not in known]
+    own = [name for name in document["summary"] if name.endswith("_rate") and name not in known]
     at = known.index("composite")
     return known[:at] + own + known[at:]
 

@@ -110,15 +110,16 @@ def decide(command: Command, exclusions: Exclusions) -> Sequence[Payload]:
 def _claim(command: ClaimExclusion, exclusions: Exclusions) -> Sequence[Payload]:
     if command.at > command.until:
         raise Refused("CLAIM_WINDOW_CLOSED", "the time to claim for this period is over")
-    _nothing_else_is_open(exclusions.claims.values())
-    for claim in exclusions.claims.values():
+    own = [claim for claim in exclusions.claims.values() if claim.facts.unit_id == command.facts.unit_id]
+    _nothing_else_is_open(own)
+    for claim in own:
         if claim.refused and claim.facts.ground == command.facts.ground:
             raise Refused("CLAIM_DECIDED", "this ground was claimed before; appeal the decision instead")
     return [command.facts]
 
 
 def _nothing_else_is_open(claims: Iterable[Claim]) -> None:
-    """Raises Refused when another claim about the appeal waits, or has been granted."""
+    """Raises Refused when another claim of the unit about the appeal waits, or has been granted."""
     for claim in claims:
         if claim.state in {"CLAIMED", "APPEALED"}:
             raise Refused("CLAIM_PENDING", "a claim about this appeal waits for its decision")
@@ -128,10 +129,12 @@ def _nothing_else_is_open(claims: Iterable[Claim]) -> None:
 
 def _decided(command: Approve | Reject, claim: Claim) -> Payload:
     facts, actor = claim.facts, command.actor
-    if actor.unit_id is not None and actor.unit_id in {facts.unit_id, facts.district}:
+    if actor.unit_id is not None and actor.unit_id in {facts.unit_id, facts.district, *facts.scored}:
         raise Refused("OWN_CASE", "whoever is scored does not decide what counts")
     if claim.state not in {"CLAIMED", "APPEALED"}:
         raise IllegalTransition(type(command).__name__, claim.state)
+    if claim.decide_by is not None and command.at > claim.decide_by:
+        raise Refused("CLAIM_LAPSED", "the time to decide is over; the appeal stays assessed")
     if actor.sub is None or actor.sub in claim.hands:
         raise Refused("SECOND_OFFICER_NEEDED", "somebody who has had no hand in this claim must decide")
     instance = 2 if claim.state == "APPEALED" else 1
@@ -147,7 +150,8 @@ def _appealed(command: AppealDecision, claim: Claim, exclusions: Exclusions) -> 
     facts = claim.facts
     if command.actor.unit_id != facts.unit_id or command.actor.sub is None:
         raise NotYours
-    _nothing_else_is_open(one for one in exclusions.claims.values() if one is not claim)
+    others = (one for one in exclusions.claims.values() if one is not claim)
+    _nothing_else_is_open(one for one in others if one.facts.unit_id == facts.unit_id)
     if claim.state != "REJECTED":
         raise IllegalTransition("AppealDecision", claim.state)
     if claim.appeal_until is None:
@@ -168,11 +172,9 @@ def evolve(exclusions: Exclusions, event: Payload) -> Exclusions:
         claim = Claim(event, frozenset({event.by}), decide_by=event.decide_by)
         return Exclusions({**exclusions.claims, event.exclusion_id: claim})
     found = exclusions.claims.get(getattr(event, "exclusion_id", ""))
-    return (
-        exclusions
-        if found is None
-        else Exclusions({**exclusions.claims, found.facts.exclusion_id: _after(found, event)})
-    )
+    if found is None:
+        return exclusions
+    return Exclusions({**exclusions.claims, found.facts.exclusion_id: _after(found, event)})
 
 
 def _after(claim: Claim, event: Payload) -> Claim:

@@ -24,10 +24,14 @@ _CLAUSES = Path(__file__).parent / "data" / "clauses.toml"
 
 @dataclass(frozen=True)
 class Explained:
-    """What there is to say about an appeal under a policy, before any table is looked at."""
+    """What there is to say about an appeal under a policy, before any table is looked at.
+
+    `of`: for this unit, where the appeal adds something to it; else for the one that was responsible.
+    """
 
     life: Life
     policy: Policy
+    of: str | None = None
 
     @property
     def shares(self) -> list[Share]:
@@ -36,8 +40,9 @@ class Explained:
 
     @property
     def share(self) -> Share | None:
-        """What it adds to the unit that was responsible."""
-        return self.shares[0] if self.shares else None
+        """What it adds to the unit that this is about."""
+        every = self.shares
+        return next((one for one in every if one.unit_id == self.of), every[0] if every else None)
 
     @property
     def period(self) -> str | None:
@@ -67,7 +72,8 @@ class Explained:
         return reasons + self._left_out()
 
     def _left_out(self) -> list[dict[str, Any]]:
-        fact = self.life.excluded
+        share = self.share
+        fact = self.life.excluded.get(share.unit_id) if share else None
         if fact is None:
             return []
         ground = self.policy.exclusions.grounds.get(fact.data["ground"])
@@ -118,21 +124,25 @@ def effect(share: Share | None, counts: Counts, policy: Policy, league: League |
 
 
 def sums(counts: Counts, policy: Policy, league: League | None, period: str | None) -> dict[str, Any]:
-    """The composite, step by step: 100 × the sum of weight × (sum of count × each) ÷ over, and the points."""
+    """The composite, step by step: 100 × the sum of weight × (sum of count × each) ÷ over, and the points.
+
+    Neither a rate nor the composite is ever more than `most`.
+    """
     found = {name: exact(rate, counts) for name, rate in policy.every_rate.items()}
     weights = weights_used(policy, policy.weights_for(league, period), found) or {}
     one = score(counts, policy, league, period)
     return {
-        "rates": [_rate(name, policy, counts, str(decimal(weight))) for name, weight in weights.items()],
+        "rates": [_rate(name, policy, counts, f"{decimal(weight):f}") for name, weight in weights.items()],
         "points": {name: text(points) for name, points in earned(policy, counts).items()} if one.rated else {},
         "composite": text(one.composite),
         "composite_shown": None if one.shown is None else str(one.shown),
+        "most": "100",
     }
 
 
 def _rate(name: str, policy: Policy, counts: Counts, weight: str) -> dict[str, Any]:
     rate = policy.every_rate[name]
-    terms = [{"measure": of, "count": getattr(counts, of), "each": str(each)} for of, each in rate.of.items()]
+    terms = [{"measure": of, "count": getattr(counts, of), "each": f"{each:f}"} for of, each in rate.of.items()]
     over = {"measure": rate.over, "count": getattr(counts, rate.over)}
     part = exact(rate, counts)
     percent = None if part is None else text(decimal(part * HUNDRED))

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import Field, ValidationError, model_validator
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 from starlette.responses import JSONResponse, Response
 
 from services.scoring_service.answering import VARY, AsOf, CanReadScores, Period, Version, past
 from services.scoring_service.documents import document_of
 from services.scoring_service.explaining import Explained, adds, effect, rounds_of, standing_of
-from services.scoring_service.life import Life, life_of
+from services.scoring_service.life import Life, life_of, shares
 from services.scoring_service.lives import owned, read_life
 from services.scoring_service.period import neighbour, period_of
 from services.scoring_service.policy import Policy, read_policy
 from services.scoring_service.policy_parts import PeriodKey
 from services.scoring_service.reading import Scope as Counted
-from services.scoring_service.reading import policy_for, policy_named, units_at
+from services.scoring_service.reading import behind, policy_for, policy_in_force, policy_named, units_at
 from services.scoring_service.simulating import moves, outcome
-from services.scoring_service.tables import LeagueTable, counts_of, read_table, snapshot
+from services.scoring_service.tables import LeagueTable, counts_of_unit, read_table, snapshot
 from services.scoring_service.tallying import LIVES, facts_in
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
@@ -30,7 +31,7 @@ from shared.engine.decider import NotYours
 from shared.web.asking import Asking, reads
 from shared.web.bodies import parse_body, read_body
 from shared.web.fields import Body, Moment
-from shared.web.identity import Reach, Scope, granted
+from shared.web.identity import Ownership, Scope, granted
 from shared.web.paging import Window, page
 from shared.web.problems import Problem, pointer, validation_problem
 
@@ -40,10 +41,9 @@ MOST_PERIODS = 24
 """Of one simulation."""
 
 
-def _may_see(asking: Asking, life: Life) -> None:
-    """Raises NotYours where the appeal lies outside the caller's reach. Analysts see figures of every appeal."""
-    if Scope.READ in granted(asking.principal.roles) and not asking.principal.can_see(Scope.READ, owned(life)):
-        raise NotYours
+def _within_reach(asking: Asking, whose: Ownership) -> bool:
+    """Whether the caller may see single appeals of these. Analysts see figures of every appeal."""
+    return Scope.READ not in granted(asking.principal.roles) or asking.principal.can_see(Scope.READ, whose)
 
 
 @router.get("/v1/appeals/{appeal_id}/explanation", summary="Why an appeal counts or not, and for how much")
@@ -57,11 +57,12 @@ async def get_explanation(
     at = past(as_of, now)
     async with snapshot(asking.running) as connection:
         life = await read_life(connection, appeal_id)
-        _may_see(asking, life)
+        if not _within_reach(asking, owned(life)):
+            raise NotYours
         if at is not None:
             life = life_of(life.facts, at)
         rules = await _rules(connection, policy, life, at or now)
-        explained = Explained(life, rules)
+        explained = Explained(life, rules, asking.principal.unit_id)
         answer = _about(appeal_id, explained) | {"as_of": rfc3339(at or now)}
         if explained.share is not None and explained.period is not None:
             answer |= await _in_table(connection, explained, at, now)
@@ -70,10 +71,10 @@ async def get_explanation(
 
 async def _rules(connection: AsyncConnection, version: str | None, life: Life, at: datetime) -> Policy:
     """The policy of the period that the appeal was registered in."""
-    if version is not None or life.registered_at is None:
-        return await policy_for(connection, version, period_of(at, 1), at)
-    current = await policy_for(connection, None, period_of(at, 1), at)
-    return await policy_for(connection, None, period_of(life.registered_at, current.period_start_day), at)
+    if version is not None:
+        return await policy_named(connection, version)
+    current = await policy_in_force(connection, at, at)
+    return await policy_for(connection, None, period_of(life.registered_at or at, current.period_start_day), at)
 
 
 def _about(appeal_id: str, explained: Explained) -> dict[str, Any]:
@@ -103,17 +104,13 @@ async def _in_table(
     share, rules, period = explained.share, explained.policy, explained.period
     if share is None or period is None:
         raise NotYours
-    unit = (await units_at(connection, at)).get(share.unit_id)
-    league = League(unit.unit_type) if unit and unit.unit_type in League.__members__ else None
-    answer: dict[str, Any] = {"league": league, "score": {}}
+    answer: dict[str, Any] = {"score": {}}
     for basis in Basis:
-        found = await counts_of(connection, Counted(rules, period, basis, at), None, now)
-        mine = next((one for one in found if one.unit_id == share.unit_id), None)
-        if mine is not None:
-            counts_here = share if explained.counts_on(basis) else None
-            answer["score"][basis] = effect(counts_here, mine, rules, league, period)
-            answer["score"][basis]["standing"] = standing_of(mine, rules, league, period)
-    return answer
+        mine, league = await counts_of_unit(connection, Counted(rules, period, basis, at), share.unit_id, now)
+        counts_here = share if explained.counts_on(basis) else None
+        answer["score"][basis] = effect(counts_here, mine, rules, league, period)
+        answer["score"][basis]["standing"] = standing_of(mine, rules, league, period)
+    return answer | {"league": league}
 
 
 @router.get("/v1/units/{unit_id}/appeals", summary="The appeals that a unit's figures are made of")
@@ -127,28 +124,26 @@ async def list_appeals(
 ) -> Response:
     """Each with what it adds; their sum over all pages is what the table shows for the unit."""
     now = asking.running.clock.now()
-    reach = asking.principal.reach(Scope.READ) if Scope.READ in granted(asking.principal.roles) else Reach.ALL
-    mine = {asking.principal.unit_id, asking.principal.district}
     async with snapshot(asking.running) as connection:
         units = await units_at(connection, None)
-        unit = units.get(unit_id)
-        if unit is None or (reach is not Reach.ALL and not mine & {unit_id, unit.parent_id}):
+        if unit_id not in units or not _within_reach(asking, Ownership(frozenset({unit_id}), units[unit_id].parent_id)):
             raise NotYours
         rules = await policy_for(connection, policy, period, now)
+    names = behind({unit_id}, units, rules)
     start, end = Counted(rules, period, basis).days
-    query = select(LIVES).where(LIVES.c.units.contains(f" {unit_id} "), LIVES.c.registered_on >= start)
-    query = query.where(LIVES.c.registered_on < end, *window.changed(LIVES.c.changed_at))
+    query = select(LIVES).where(or_(*(LIVES.c.units.contains(f" {name} ", autoescape=True) for name in names)))
+    query = query.where(LIVES.c.registered_on >= start, LIVES.c.registered_on < end)
+    query = query.where(*window.changed(LIVES.c.changed_at))
     what = f"counted:{unit_id}:{period}:{basis}:{rules.version}"
     rows, following = await page(asking.running, query, (LIVES.c.appeal_id,), window, what)
-    items = [_line(row["appeal_id"], Explained(life_of(facts_in(row["facts"])), rules), unit_id, basis) for row in rows]
-    return JSONResponse({"items": [one for one in items if one], "next_cursor": following}, headers=VARY)
-
-
-def _line(appeal_id: str, explained: Explained, unit_id: str, basis: Basis) -> dict[str, Any] | None:
-    mine = next((share for share in explained.shares if share.unit_id == unit_id), None)
-    if mine is None or not explained.counts_on(basis):
-        return None
-    return {"appeal_id": appeal_id, "ground": mine.ground or None, "adds": adds(mine)}
+    scope = Counted(rules, period, basis, units=names)
+    lines = [
+        {"appeal_id": row["appeal_id"], "unit_id": share.unit_id, "ground": share.ground or None, "adds": adds(share)}
+        for row in rows
+        for share in shares(life_of(facts_in(row["facts"])), scope.rule)
+        if scope.takes(share)
+    ]
+    return JSONResponse({"items": lines, "next_cursor": following}, headers=VARY)
 
 
 class SimulationBody(Body):
@@ -205,6 +200,7 @@ async def simulate(request: Request, asking: CanSimulate) -> Response:
                 for policy in (rules, draft)
             ]
             answers.append(_compared(tables[0], tables[1], whole=body.period is not None))
+            await asyncio.sleep(0)  # others have their turn
     head = {"league": body.league, "basis": body.basis, "policy": draft.version, "as_of": rfc3339(at or now)}
     return JSONResponse(head | (answers[0] if body.period else {"periods": answers}), headers=VARY)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from fractions import Fraction
-from functools import cache
+from functools import lru_cache
 
 from services.scoring_service.counting import Counts, total
 from services.scoring_service.policy import THREE, Policy
@@ -113,7 +113,7 @@ def weights_used(
     return {name: weight / whole for name, weight in rest.items()} or None
 
 
-@cache
+@lru_cache(maxsize=256)
 def _fractions(weights: tuple[tuple[str, Decimal], ...]) -> dict[str, Fraction]:
     return {name: Fraction(weight) for name, weight in weights if weight}
 
@@ -171,5 +171,5 @@ def text(figure: Decimal | None) -> str | None:
     """A figure as a decimal string: four places, half up, without trailing zeros."""
     if figure is None:
         return None
-    shown = f"{figure.quantize(SHOWN_PLACES, ROUND_HALF_UP):f}"
-    return shown.rstrip("0").rstrip(".")
+    shown = f"{figure.quantize(SHOWN_PLACES, ROUND_HALF_UP):f}".rstrip("0").rstrip(".")
+    return "0" if shown == "-0" else shown

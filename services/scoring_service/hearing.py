@@ -22,6 +22,12 @@ def _of_round(kind: Kind) -> Callable[[Data], Said]:
     return lambda data: (kind, data["round"], {})
 
 
+def _kept(kind: Kind, *names: str, **renamed: str) -> Callable[[Data], Said]:
+    """These members as they are, and some under another name."""
+    every = {name: name for name in names} | renamed
+    return lambda data: (kind, 0, {name: data[of] for name, of in every.items()})
+
+
 def _contacted(data: Data) -> Said | None:
     """Only the first contact that reaches says whether it was in time."""
     return None if data.get("in_time") is None else (Kind.CONTACTED, data["round"], {"in_time": data["in_time"]})
@@ -43,22 +49,17 @@ _SAYS: Mapping[type[Payload], Callable[[Data], Said | None]] = {
     routing.HandlingCompleted: _of_round(Kind.ANSWERED),
     routing.OrderEscalated: _climbed,
     routing.LadderStepTaken: _climbed,
-    routing.WhistleBlown: lambda data: (
-        (Kind.WHISTLE, 0, {"number": data["number"], "departments": list(data["departments"])})
-    ),
-    routing.DepartmentReported: lambda data: (
-        (Kind.REPORTED, 0, {"unit": data["unit_id"], "refused": data["refused"], "late": data["late"]})
-    ),
-    routing.SubtaskClosed: lambda data: (Kind.PART_DONE, 0, {"unit": data["unit_id"], "solved": data["solved"]}),
-    routing.WhistleClosed: lambda data: (
-        (Kind.WHISTLE_CLOSED, 0, {"number": data["number"], "justified": data["justified"]})
-    ),
+    routing.WhistleBlown: _kept(Kind.WHISTLE, "number", "departments"),
+    routing.DepartmentReported: _kept(Kind.REPORTED, "number", "refused", "late", unit="unit_id"),
+    routing.ReportInOverdue: _kept(Kind.ABSENT, "number", units="absent"),
+    routing.SubtaskClosed: _kept(Kind.PART_DONE, "number", "solved", unit="unit_id"),
+    routing.WhistleClosed: _kept(Kind.WHISTLE_CLOSED, "number", "justified"),
     feedback.AppellantContacted: _contacted,
     feedback.CallbackReviewed: lambda data: (Kind.REVIEWED, data["round"], {"stands": data["stands"]}),
     intake.AppealMerged: lambda data: (Kind.DROPPED, 0, {"how": "MERGED"}),
     intake.AppealWithdrawn: lambda data: (Kind.DROPPED, 0, {"how": "WITHDRAWN"}),
     scoring.AssessmentRecorded: _assessed,
-    scoring.ExclusionApproved: lambda data: (Kind.EXCLUDED, 0, {"ground": data["ground"], "kind": data["kind"]}),
+    scoring.ExclusionApproved: _kept(Kind.EXCLUDED, "ground", "kind", unit="unit_id"),
 }
 BY_TYPE = {payload.event_type(): says for payload, says in _SAYS.items()}
 SOURCES = ("feedback", "intake", "routing", "scoring")

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     EXCLUDED = "EXCLUDED"
     WHISTLE = "WHISTLE"
     REPORTED = "REPORTED"
+    ABSENT = "ABSENT"
     PART_DONE = "PART_DONE"
     WHISTLE_CLOSED = "WHISTLE_CLOSED"
 
@@ -94,7 +95,7 @@ class Life:
     registered_at: datetime | None = None
     rounds: dict[int, Round] = field(default_factory=dict)
     dropped: Fact | None = None
-    excluded: Fact | None = None
+    excluded: dict[str, Fact] = field(default_factory=dict)
     escalated: bool = False
     whistles: list[Fact] = field(default_factory=list)
 
@@ -130,7 +131,7 @@ def _take(life: Life, fact: Fact) -> None:
     elif fact.kind == Kind.DROPPED:
         life.dropped = fact
     elif fact.kind == Kind.EXCLUDED:
-        life.excluded = life.excluded or fact
+        life.excluded.setdefault(fact.data["unit"], fact)
     elif fact.kind == Kind.ESCALATED:
         life.escalated = True
     if life.registered_at is None and "registered_at" in fact.data:
@@ -177,7 +178,7 @@ _MARKS: Mapping[str, Callable[[Round, Fact], None]] = {
     Kind.REVIEWED: _reviewed,
 }
 """What a fact about one round changes in it."""
-_WHISTLES = frozenset((Kind.WHISTLE, Kind.REPORTED, Kind.PART_DONE, Kind.WHISTLE_CLOSED))
+_WHISTLES = frozenset((Kind.WHISTLE, Kind.REPORTED, Kind.ABSENT, Kind.PART_DONE, Kind.WHISTLE_CLOSED))
 
 
 def counted_round(life: Life, rule: Rule) -> Round | None:
@@ -195,12 +196,15 @@ def shares(life: Life, rule: Rule) -> list[Share]:
     if each is None or each.dispatched is None or each.unit_id is None:
         return []
     category = each.dispatched.data.get("category") or ""
-    ground = life.excluded.data["ground"] if life.excluded else ""
     whistles = _whistles(life, each.unit_id) if life.whistles else {}
     mine = _lead(life, each) | whistles.pop(each.unit_id, {})
-    return [
-        Share(unit, category, ground, numbers(**found)) for unit, found in ((each.unit_id, mine), *whistles.items())
-    ]
+    found = {each.unit_id: mine, **whistles}
+    return [Share(unit, category, _ground(life, unit), numbers(**measures)) for unit, measures in found.items()]
+
+
+def _ground(life: Life, unit: str) -> str:
+    """Why the appeal was left out for a unit: what one has claimed does nothing for another."""
+    return str(life.excluded[unit].data["ground"]) if unit in life.excluded else ""
 
 
 def _lead(life: Life, each: Round) -> dict[str, int]:
@@ -234,29 +238,43 @@ def _lead(life: Life, each: Round) -> dict[str, int]:
 
 
 def _whistles(life: Life, lead: str) -> dict[str, dict[str, int]]:
-    """双考核: whoever whistled for whether that was right, every department for whether it came. Art 33."""
+    """双考核: whoever whistled for whether that was right, every department for whether it came. Art 33.
+
+    A whistle counts once it is over; a call once the department has come, has refused, or should have come.
+    """
     found: dict[str, dict[str, int]] = {}
-    blown_by: dict[int, str] = {}
+    blown: dict[int, Fact] = {}
+    called: set[tuple[int, str]] = set()
 
     def count(unit: str, name: str, number: int = 1) -> None:
         mine = found.setdefault(unit, {})
         mine[name] = mine.get(name, 0) + number
 
+    def call(number: int, units: Iterable[str]) -> None:
+        for unit in units:
+            if (number, unit) not in called:
+                called.add((number, unit))
+                count(unit, "called")
+
     for fact in life.whistles:
         data = fact.data
+        whistle = blown.get(data["number"])
         match fact.kind:
             case Kind.WHISTLE:
-                blown_by[data["number"]] = data.get("street") or lead
-                count(blown_by[data["number"]], "whistles")
-                for unit in data["departments"]:
-                    count(unit, "called")
-            case Kind.REPORTED if not data["refused"]:
-                count(data["unit"], "reported")
-                count(data["unit"], "reported_in_time", int(not data["late"]))
+                blown[data["number"]] = fact
+            case Kind.REPORTED:
+                call(data["number"], [data["unit"]])
+                count(data["unit"], "reported", int(not data["refused"]))
+                count(data["unit"], "reported_in_time", int(not data["refused"] and not data["late"]))
+            case Kind.ABSENT:
+                call(data["number"], data["units"])
             case Kind.PART_DONE:
                 count(data["unit"], "parts_solved", int(data["solved"]))
             case Kind.WHISTLE_CLOSED:
-                count(blown_by.get(data["number"], lead), "whistles_justified", int(data["justified"]))
+                call(data["number"], whistle.data["departments"] if whistle else ())
+                street = (whistle.data.get("street") if whistle else None) or lead
+                count(street, "whistles")
+                count(street, "whistles_justified", int(data["justified"]))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.scoring_service.life import Life, life_of
+from services.scoring_service.life import Life, Rule, life_of, shares
 from services.scoring_service.tallying import LIVES, facts_in
 from shared.engine.decider import NotYours
 from shared.engine.runtime import Running
@@ -23,10 +23,11 @@ async def read_life(connection: AsyncConnection, appeal_id: str) -> Life:
 
 
 def owned(life: Life) -> Ownership:
-    """The units that ever had the appeal, and the district that watches over it."""
+    """The units that ever had the appeal or were called to it, and the district that watches over it."""
     sent = [each.dispatched for each in life.rounds.values() if each.dispatched]
     units = {str(fact.data["unit"]) for fact in sent}
     units |= {each.unit_id for each in life.rounds.values() if each.unit_id is not None}
+    units |= {share.unit_id for share in shares(life, Rule.LAST)}
     districts = [fact.data.get("district") for fact in sent]
     return Ownership(frozenset(units), next((one for one in reversed(districts) if one), None))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 OPEN = (
@@ -15,22 +16,30 @@ small cells, which a change would tell.
 _ALWAYS = frozenset(("unit_id", "name"))
 
 
-def opened(document: Mapping[str, Any], small_cell: int) -> dict[str, Any]:
-    """The table for everybody: every figure stands for at least `small_cell` valid callbacks.
+def opened(
+    document: Mapping[str, Any], small_cell: int, below: Mapping[str, Sequence[Mapping[str, Any]]] | None = None
+) -> dict[str, Any]:
+    """The table for everybody: every figure stands for at least `small_cell` appeals and valid callbacks.
 
     A unit with fewer, but some, is withheld. So is the next smallest, until those withheld are two or more and together
-    enough; else the totals would tell. Where that cannot be had the totals are withheld.
+    enough; else the totals would tell. Where that cannot be had the totals are withheld. `below`: what is open of the
+    units that roll up to one; where it would leave too few, that one is withheld too. The withheld stand last, by code.
     """
-    withheld, hidden = _withheld(document["items"], small_cell)
-    items = [_item(item, item["unit_id"] in withheld) for item in document["items"]]
+    withheld, hidden = _withheld(document["items"], small_cell, below or {})
+    items = sorted(
+        (_item(item, item["unit_id"] in withheld) for item in document["items"]),
+        key=lambda item: (item["withheld"], item["unit_id"] if item["withheld"] else ""),
+    )
     summary = {name: None if hidden else value for name, value in _open(document["summary"]).items()}
     more = {"items": items, "summary": summary, "small_cell": small_cell, "withheld": len(withheld)}
     return {**document, **more}
 
 
-def _withheld(items: Sequence[Mapping[str, Any]], small_cell: int) -> tuple[set[str], bool]:
+def _withheld(
+    items: Sequence[Mapping[str, Any]], small_cell: int, below: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> tuple[set[str], bool]:
     """The units that are withheld, and whether the totals must be."""
-    some = sorted((item["valid_callbacks"], item["unit_id"]) for item in items if item["valid_callbacks"])
+    some = sorted((_least(item, below), item["unit_id"]) for item in items if item["received"])
     number = sum(1 for callbacks, _ in some if callbacks < small_cell)
     while 0 < number < len(some) and (number < 2 or sum(callbacks for callbacks, _ in some[:number]) < small_cell):
         number += 1
@@ -38,8 +47,22 @@ def _withheld(items: Sequence[Mapping[str, Any]], small_cell: int) -> tuple[set[
     return {unit for _, unit in some[:number]}, bool(number) and (number < 2 or together < small_cell)
 
 
+def _least(item: Mapping[str, Any], below: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
+    """The smallest number of people that some figure about the unit stands for."""
+    open_ = [one for one in below.get(item["unit_id"], ()) if not one["withheld"]]
+    rest = {name: item[name] - sum(one[name] for one in open_) for name in ("received", "valid_callbacks")}
+    figures = [item["received"], item["valid_callbacks"], *(rest.values() if open_ else ())]
+    return min((number for number in figures if number), default=0)
+
+
 def _open(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in item.items() if name in OPEN or name.endswith("_rate")}
+    shown = {name: value for name, value in item.items() if name in OPEN}
+    return shown | {name: _coarse(value) for name, value in item.items() if name.endswith("_rate")}
+
+
+def _coarse(rate: str | None) -> str | None:
+    """To one place: four would tell how many it stands for."""
+    return None if rate is None else str(Decimal(rate).quantize(Decimal("0.1"), ROUND_HALF_UP))
 
 
 def _item(item: Mapping[str, Any], withheld: bool) -> dict[str, Any]:

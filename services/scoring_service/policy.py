@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from services.scoring_service.policy_parts import (
+    MOST,
     Band,
     Exclusions,
     Figure,
@@ -56,11 +57,11 @@ class Policy(Part):
     name: Annotated[str, Field(max_length=200)] = ""
     source: Annotated[str, Field(max_length=500)]
     weights: Weights
-    weight_changes: Annotated[tuple[WeightChange, ...], AfterValidator(no_overlap)] = ()
+    weight_changes: Annotated[tuple[WeightChange, ...], Field(max_length=MOST), AfterValidator(no_overlap)] = ()
     levels: dict[Satisfaction, Figure]
     denominator: Literal["VALID_CALLBACKS", "STATED"]
     response: Literal["CALLBACK", "FIRST_CONTACT"] = "CALLBACK"
-    rates: dict[RateName, Rate] = Field(default_factory=dict)
+    rates: Annotated[dict[RateName, Rate], Field(max_length=MOST)] = Field(default_factory=dict)
     period_start_day: Annotated[int, Field(ge=1, le=28)]
     report_day_start_hour: Literal[0, 12]
     counted_round: Literal["FIRST", "LAST"]
@@ -70,10 +71,10 @@ class Policy(Part):
     ranking: Ranking = Ranking()
     aggregation: Literal["MEAN_OF_UNITS", "POOLED"] = "MEAN_OF_UNITS"
     districts: Literal["ROLL_UP", "OWN"] = "OWN"
-    bands: Annotated[tuple[Band, ...], AfterValidator(whole)] = ()
+    bands: Annotated[tuple[Band, ...], Field(max_length=MOST), AfterValidator(whole)] = ()
     labels: Labels | None = None
     exclusions: Exclusions = Exclusions()
-    incentives: tuple[Incentive, ...] = ()
+    incentives: Annotated[tuple[Incentive, ...], Field(max_length=MOST)] = ()
     most_points: Points = Decimal(0)
     publishing: Publishing = Publishing()
     interval: Interval = Interval()

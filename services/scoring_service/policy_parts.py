@@ -16,6 +16,8 @@ from shared.contracts.codes import League
 
 _FIGURE = re.compile(r"(?:0|1)(?:\.[0-9]{1,10})?")
 _POINTS = re.compile(r"(?:0|[1-9][0-9]{0,2})(?:\.[0-9]{1,6})?")
+MOST = 50
+"""Of any kind of part in one policy."""
 PLACES = 10
 FINENESS = 10**PLACES
 """Figures have at most so many places, so that sums of them are whole numbers."""
@@ -185,7 +187,7 @@ class Exclusions(Part):
     and within which a refusal may be appealed (考核申诉).
     """
 
-    grounds: dict[Code, Ground] = Field(default_factory=dict)
+    grounds: Annotated[dict[Code, Ground], Field(max_length=MOST)] = Field(default_factory=dict)
     claim_days: Days = 0
     decide_days: Annotated[int, Field(ge=1, le=366)] = 1
     appeal_days: Days = 0

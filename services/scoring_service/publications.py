@@ -12,14 +12,21 @@ from fastapi import APIRouter, Path, Query, Request
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from services.scoring_service.answering import VARY, CanReadScores, Period, table_answer, workbook_answer
+from services.scoring_service.answering import (
+    VARY,
+    CanReadScores,
+    Period,
+    sees_all,
+    table_answer,
+    workbook_answer,
+)
 from services.scoring_service.closing import PERIOD, RestatePeriod
 from services.scoring_service.documents import Sheet, document_of, sheet_of
 from services.scoring_service.opening import opened
 from services.scoring_service.policy import read_policy
 from services.scoring_service.policy_parts import PERIOD_PATTERN
 from services.scoring_service.publishing import drawn_up, signer_of, table_from
-from services.scoring_service.reading import policy_for
+from services.scoring_service.reading import activated, policy_for, units_at
 from services.scoring_service.restating import closing, restatements
 from services.scoring_service.tables import ended, snapshot
 from services.scoring_service.views import CLAIMS, POLICIES, PUBLICATIONS
@@ -40,7 +47,7 @@ Number = Annotated[int | None, Query(ge=0, description="0: as closed; 1, 2, …:
 
 
 class CloseBody(Body):
-    """Under another policy than the one in force, where that is named."""
+    """Under another policy than the one in force, where one that has been activated is named."""
 
     policy: Code | None = None
 
@@ -54,13 +61,16 @@ async def close(call: Call[CloseBody]) -> Plan:
     running, period = call.running, _period(call.subject)
     if not await running.heard_everything():
         raise Problem("TOO_EARLY", "events that count are still on their way")
+    now = running.clock.now()  # what was said while we waited counts
     async with snapshot(running) as connection:
-        policy = await policy_for(connection, call.body.policy, period, call.now)
-        if not ended(period, policy, call.now, policy.publishing.close_after_days):
+        policy = await policy_for(connection, None, period, now)
+        if not ended(period, policy, now, policy.publishing.close_after_days):
             days = policy.publishing.close_after_days
             raise Refused("PERIOD_OPEN", f"a period is closed {days} days after its last day")
-        drawn = await drawn_up(connection, policy, period, call.now, signer_of(running))
-    return Plan(closing(period, drawn, call.now, call.actor), state_and_version)
+        if call.body.policy is not None:
+            policy = await activated(connection, call.body.policy)
+        drawn = await drawn_up(connection, policy, period, now)
+    return Plan(closing(period, drawn, now, call.actor, signer_of(running)), state_and_version)
 
 
 async def restate(call: Call[NoBody]) -> Plan:
@@ -68,10 +78,11 @@ async def restate(call: Call[NoBody]) -> Plan:
     running, period = call.running, _period(call.subject)
     if not await running.heard_everything():
         raise Problem("TOO_EARLY", "events that count are still on their way")
-    tables = await restatements(running, period, call.now)
+    now = running.clock.now()
+    tables = await restatements(running, period, now)
     if tables is None:
         raise Refused("PERIOD_OPEN", "only a closed period can be restated")
-    command = RestatePeriod(at=call.now, actor=call.actor, tables=tables)
+    command = RestatePeriod(at=now, actor=call.actor, tables=tables)
     return Plan(Intention(PERIOD, period, command), state_and_version)
 
 
@@ -84,16 +95,18 @@ def _period(period: str) -> str:
 
 @router.get("/v1/periods/{period}", summary="What was published about a period")
 async def get_period(period: PeriodPath, asking: CanReadScores) -> Response:
-    """Every publication, oldest first: its policy, digest and signature, and for restatements the causes."""
+    """Every publication, oldest first: its policy, digest and signature, and for restatements how many causes; which
+    appeals these are is for those who may see all.
+    """
     rows = await _publications(asking.running, PUBLICATIONS.c.period == period)
-    items = [_publication(row) for row in rows]
+    items = [_publication(row, sees_all(asking)) for row in rows]
     return JSONResponse({"period": period, "state": "CLOSED" if rows else "OPEN", "publications": items}, headers=VARY)
 
 
-def _publication(row: RowMapping) -> dict[str, Any]:
+def _publication(row: RowMapping, causes: bool) -> dict[str, Any]:
     data = orjson.loads(row["document"])
     plain = ("league", "policy_version", "starts_at", "ends_at", "as_of", "digest", "note")
-    more = ("replaces", "causes", "causes_in_all")
+    more = ("replaces", "causes_in_all", *(("causes",) if causes else ()))
     shown = {"number": row["number"], "kind": "RESTATED" if row["number"] else "CLOSED"}
     return shown | {name: data[name] for name in plain} | {name: data[name] for name in more if name in data}
 
@@ -111,12 +124,14 @@ async def get_published(
     row = await _published(asking.running, period, league, number)
     document = _document(row["document"], await _policy(asking.running, row["policy_version"]), basis)
     name = f"published-{league.lower()}-{period}-{basis.lower()}"
-    return table_answer(request, document | {"number": row["number"], "digest": row["digest"]}, name)
+    return await table_answer(request, document | {"number": row["number"], "digest": row["digest"]}, name)
 
 
 @router.get("/v1/periods/{period}/review", summary="月度点评: everything about a period in one workbook")
 async def get_review(period: PeriodPath, asking: CanReadScores) -> Response:
-    """XLSX: every league on both bases as last published, the restatements with their causes, and the exclusions."""
+    """XLSX: every league on both bases as last published; the restatements with their causes, and the exclusions, for
+    those who may see every appeal.
+    """
     running = asking.running
     rows = {row["league"]: row for row in await _publications(running, PUBLICATIONS.c.period == period)}
     if not rows:
@@ -126,7 +141,8 @@ async def get_review(period: PeriodPath, asking: CanReadScores) -> Response:
         policy = await _policy(running, rows[league]["policy_version"])
         for basis, of in ((Basis.ALL, "全口径"), (Basis.ASSESSED, "剔除后")):
             sheets.append(sheet_of(_document(rows[league]["document"], policy, basis), f"{_SHEETS[league]}{of}"))
-    return workbook_answer([*sheets, *await _appendices(running, period)], f"review-{period}")
+    appendices = await _appendices(running, period) if sees_all(asking) else []
+    return await workbook_answer([*sheets, *appendices], f"review-{period}")
 
 
 _SHEETS = {
@@ -162,13 +178,39 @@ def _cause(cause: Mapping[str, Any]) -> tuple[str, str]:
 
 
 @router.get("/v1/open/scores", summary="Open data: a published table without small figures")
-async def get_open(asking: PublicAsking, period: Period, league: League, basis: Basis = Basis.ALL) -> Response:
-    """Anybody may read it. Figures of too few callbacks are withheld, and with them whatever would give them away."""
-    row = await _published(asking.running, period, league, None)
-    policy = await _policy(asking.running, row["policy_version"])
-    document = _document(row["document"], policy, basis)
-    small_cell = read_policy(orjson.loads(policy)).publishing.small_cell
-    return JSONResponse(opened(document, small_cell) | {"digest": row["digest"]})
+async def get_open(asking: PublicAsking, period: Period, league: League) -> Response:
+    """Anybody may read it, on the all-inclusive basis alone, so that no difference of two tables tells of one person.
+
+    Figures of too few callbacks are withheld, and with them whatever would give them away; a restatement is shown once
+    enough appeals have changed.
+    """
+    running = asking.running
+    rows = await _publications(running, PUBLICATIONS.c.period == period)
+    if not rows:
+        raise NotYours
+    text = await _policy(running, rows[0]["policy_version"])
+    policy = read_policy(orjson.loads(text))
+    small_cell = policy.publishing.small_cell
+    last = {one: shown_openly([row for row in rows if row["league"] == one], small_cell) for one in League}
+    below: dict[str, list[dict[str, Any]]] = {}
+    if league is League.DISTRICT and policy.districts == "ROLL_UP":
+        async with running.reads.connect() as connection:
+            units = await units_at(connection, rows[0]["as_of"])
+        streets = opened(_document(last[League.STREET_TOWN]["document"], text, Basis.ALL), small_cell)["items"]
+        for item in streets:
+            below.setdefault(units[item["unit_id"]].parent_id or "", []).append(item)
+    document = opened(_document(last[league]["document"], text, Basis.ALL), small_cell, below)
+    return JSONResponse(document | {"digest": last[league]["digest"]})
+
+
+def shown_openly(publications: Sequence[RowMapping], small_cell: int) -> RowMapping:
+    """The latest from which the one before cannot be told apart by fewer appeals than `small_cell`."""
+    shown, changed = publications[0], 0
+    for row in publications[1:]:
+        changed += orjson.loads(row["document"])["causes_in_all"]
+        if changed >= small_cell:
+            shown, changed = row, 0
+    return shown
 
 
 @router.get("/v1/publications/key", summary="The key that publications are signed with")
@@ -201,7 +243,7 @@ async def _policy(running: Running, version: str) -> str:
         return str((await connection.execute(query)).scalar_one())
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _rendered(publication: str, policy: str, basis: Basis) -> bytes:
     """Nothing that goes in ever changes."""
     table = table_from(orjson.loads(publication), read_policy(orjson.loads(policy)), basis)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from hashlib import sha256
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,7 +25,7 @@ from services.scoring_service.tallying import LIVES, facts_in, registered_within
 from services.scoring_service.views import STANDINGS
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
-from shared.contracts.scoring import Cause, Figures, PeriodClosed
+from shared.contracts.scoring import Cause, Figures, PeriodClosed, PeriodRestated
 from shared.engine.runtime import Running
 from shared.eventlog.canonical import canonical
 from shared.eventlog.notes import Signer
@@ -40,16 +40,11 @@ def signer_of(running: Running) -> Signer:
 
 
 async def drawn_up(
-    connection: AsyncConnection,
-    policy: Policy,
-    period: str,
-    now: datetime,
-    sign: Signer,
-    units_of: datetime | None = None,
+    connection: AsyncConnection, policy: Policy, period: str, now: datetime, units_of: datetime | None = None
 ) -> list[dict[str, Any]]:
-    """The facts of a publication for every league, as everything is known now, in the organisation of a moment."""
+    """The facts of a publication for every league, as was known at a moment, in the organisation of then or another."""
     start, end = bounds(period, policy.period_start_day)
-    scopes = [Scope(policy, period, basis, units_of=units_of) for basis in Basis]
+    scopes = [Scope(policy, period, basis, as_of=now, units_of=units_of) for basis in Basis]
     expected = [await expected_at(connection, scope) for scope in scopes]
     publications = []
     for league in League:
@@ -62,9 +57,7 @@ async def drawn_up(
             "as_of": now, "columns": MEASURES, "figures": tuple(_figures(table) for table in tables),
             "governed": tuple(sorted(tables[0].governed)),
         }  # fmt: skip
-        digest = digest_of(facts)
-        text = f"jiesu scores v1\n{period} {league} {policy.version}\n{rfc3339(now)}\n{digest}\n"
-        publications.append(facts | {"digest": digest, "note": sign.sign(text)})
+        publications.append(facts)
     return publications
 
 
@@ -85,12 +78,22 @@ def _names(table: LeagueTable) -> frozenset[str]:
     return frozenset(one.counts.unit_id for one in table.scores)
 
 
-def digest_of(facts: Mapping[str, Any]) -> str:
-    """SHA-256, in hex, of the canonical JSON (RFC 8785) of everything but digest and note."""
-    named = {**facts, "digest": "", "note": ""}
-    known = {name: value for name, value in named.items() if name in PeriodClosed.model_fields}
-    whole = PeriodClosed.model_validate(known).model_dump(mode="json", exclude={"digest", "note"})
-    return sha256(canonical(whole)).hexdigest()
+P = TypeVar("P", PeriodClosed, PeriodRestated)
+
+
+def signed(model: type[P], facts: Mapping[str, Any], sign: Signer) -> P:
+    """The publication with its digest (SHA-256, in hex, of the canonical JSON of everything else) and that signed."""
+    whole = model.model_validate({**facts, "digest": "", "note": ""})
+    digest = digest_of(whole)
+    head = f"jiesu scores v1\n{whole.period} {whole.league} {whole.policy_version}\n{rfc3339(whole.as_of)}\n{digest}\n"
+    replaces = f"replaces {whole.replaces}\n" if isinstance(whole, PeriodRestated) else ""
+    return whole.model_copy(update={"digest": digest, "note": sign.sign(head + replaces)})
+
+
+def digest_of(publication: PeriodClosed | PeriodRestated) -> str:
+    """Over the event's data (RFC 8785) without digest and note."""
+    data = publication.model_dump(mode="json", exclude={"digest", "note"}, exclude_none=True)
+    return sha256(canonical(data)).hexdigest()
 
 
 def table_from(document: Mapping[str, Any], policy: Policy, basis: Basis) -> LeagueTable:

@@ -23,7 +23,8 @@ def league_table(
     before: Mapping[str, Decimal] | None = None,
     governed: AbstractSet[str] = NOBODY,
 ) -> list[Score]:
-    """Ranked by what the policy ranks by; units that are not rated come last, without a rank.
+    """Ranked by what the policy ranks by, after those with enough callbacks those with too few, and nobody where all
+    have too few; units that are not rated come last, without a rank.
 
     `before`: composites of the period before, by unit, for the label of the most improved. `governed`: 治理类.
     """
@@ -69,7 +70,8 @@ def _order(one: Score, policy: Policy) -> tuple[object, ...]:
 
 
 def _ranks(in_order: Sequence[Score], policy: Policy) -> list[int | None]:
-    if policy.ranking.mode == "BANDS":
+    nobody_compares = all(one.provisional for one in in_order)
+    if policy.ranking.mode == "BANDS" or nobody_compares:
         return [None] * len(in_order)
     ranks: list[int | None] = []
     for place, one in enumerate(in_order, 1):

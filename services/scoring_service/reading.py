@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -9,12 +10,12 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import case, func, not_, select
+from sqlalchemy import Table, case, func, not_, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scoring_service.counting import CREDITS, MEASURES, NOTHING, Counts, Numbers, added, counted, numbers
-from services.scoring_service.life import Rule, day_of, life_of, shares
+from services.scoring_service.life import Rule, Share, day_of, life_of, shares
 from services.scoring_service.period import bounds, report_day
 from services.scoring_service.policy import Policy, read_policy
 from services.scoring_service.tallying import LIVES, MIXES, TALLIES, facts_in, registered_within
@@ -22,6 +23,9 @@ from services.scoring_service.views import POLICIES, STANDINGS, UNITS
 from shared.contracts.codes import Basis, League
 from shared.engine.decider import NotYours
 
+_VALID, _RESOLVED = MEASURES.index("valid_callbacks"), MEASURES.index("resolved")
+BREATHE = 200
+"""After so many lives others have their turn."""
 _KINDS = {"PROACTIVE": CREDITS[0], "HARD_CASE": CREDITS[1]}
 
 
@@ -41,6 +45,7 @@ class Scope:
     """What is counted: appeals registered in a period, on a basis, perhaps of one category; as known at `as_of`.
 
     `units_of`: the organisation of that moment, where it is not that of `as_of`. `day`: of one report day alone.
+    `units`: for these alone.
     """
 
     policy: Policy
@@ -50,6 +55,7 @@ class Scope:
     category: str | None = None
     units_of: datetime | None = None
     day: date | None = None
+    units: frozenset[str] | None = None
 
     @property
     def rule(self) -> Rule:
@@ -71,14 +77,21 @@ class Scope:
             return report_day(moment, self.policy.report_day_start_hour) == self.day
         return self.days[0] <= day_of(moment)[0] < self.days[1]
 
-    def takes(self, ground: str) -> bool:
-        """Whether an appeal that was left out on this ground counts here; only grounds that the policy knows do."""
-        return self.basis is Basis.ALL or ground not in self.policy.exclusions.grounds
+    def takes(self, share: Share) -> bool:
+        """Whether a share counts here: it is of these units, and not left out on a ground that the policy knows."""
+        left_out = self.basis is Basis.ASSESSED and share.ground in self.policy.exclusions.grounds
+        return not left_out and (self.units is None or share.unit_id in self.units)
 
 
 async def policy_named(connection: AsyncConnection, version: str) -> Policy:
     """A version, in force or not. Raises NotYours when there is none."""
     return await _read(connection, select(POLICIES.c.document).where(POLICIES.c.policy_version == version))
+
+
+async def activated(connection: AsyncConnection, version: str) -> Policy:
+    """A version that has been put in force. Raises NotYours."""
+    query = select(POLICIES.c.document).where(POLICIES.c.policy_version == version, POLICIES.c.state == "ACTIVE")
+    return await _read(connection, query)
 
 
 async def policy_in_force(connection: AsyncConnection, at: datetime, known_at: datetime) -> Policy:
@@ -96,13 +109,14 @@ async def policy_in_force(connection: AsyncConnection, at: datetime, known_at: d
 async def policy_for(connection: AsyncConnection, version: str | None, period: str, at: datetime) -> Policy:
     """By which a period is scored, seen from a moment: the one named, or in force when the period ended, or then.
 
-    So a policy is never applied by itself to a period that ended before it came into force. Raises NotYours.
+    A period that is over keeps the policy that it had, whatever is activated later and from when on. Raises NotYours.
     """
     if version is not None:
         return await policy_named(connection, version)
     policy = await policy_in_force(connection, at, at)
     end = bounds(period, policy.period_start_day)[1]
-    return await policy_in_force(connection, end, at) if end < at else policy
+    last = end - timedelta(microseconds=1)
+    return await policy_in_force(connection, last, last) if end <= at else policy
 
 
 async def _read(connection: AsyncConnection, query: Any) -> Policy:
@@ -127,38 +141,52 @@ async def units_at(connection: AsyncConnection, as_of: datetime | None) -> dict[
 async def counts_at(connection: AsyncConnection, scope: Scope) -> dict[str, Numbers]:
     """The numbers of every unit that anything is counted for: today's sums, less what was not known at the moment."""
     table = MIXES if scope.category is not None else TALLIES
-    start, end = scope.days
-    query = (
-        select(table.c.unit_id, *(func.sum(table.c[name]) for name in MEASURES))
-        .where(table.c.rule == str(scope.rule), table.c.registered_on >= start, table.c.registered_on < end)
-        .group_by(table.c.unit_id)
-    )
+    query = select(table.c.unit_id, *(func.sum(table.c[name]) for name in MEASURES)).group_by(table.c.unit_id)
+    query = query.where(*_within(table, scope))
     if scope.category is not None:
         query = query.where(MIXES.c.category == scope.category)
     elif scope.day is not None and scope.policy.report_day_start_hour:
         query = query.where(TALLIES.c.afternoon == (TALLIES.c.registered_on < scope.day))
-    if scope.basis is Basis.ASSESSED:
-        query = query.where(not_(table.c.ground.in_(list(scope.policy.exclusions.grounds))))
     found = {row[0]: tuple(row[1:]) for row in await connection.execute(query)}
-    if scope.as_of is not None:
-        for unit, later in (await _known_later(connection, scope, scope.as_of)).items():
+    for (unit, category), later in (await _known_later(connection, scope)).items():
+        if scope.category in (None, category):
             found[unit] = added(found.get(unit, NOTHING), later, -1)
     return {unit: sums for unit, sums in found.items() if any(sums)}
 
 
-async def _known_later(connection: AsyncConnection, scope: Scope, as_of: datetime) -> dict[str, Numbers]:
-    """What lives add today more than they did at that moment."""
-    query = select(LIVES.c.facts).where(registered_within(*scope.days), LIVES.c.changed_at > as_of)
-    later: dict[str, Numbers] = {}
+def _within(table: Table, scope: Scope) -> list[Any]:
+    """The conditions on a table of sums."""
+    start, end = scope.days
+    conditions = [table.c.rule == str(scope.rule), table.c.registered_on >= start, table.c.registered_on < end]
+    if scope.units is not None:
+        conditions.append(table.c.unit_id.in_(scope.units))
+    if scope.basis is Basis.ASSESSED:
+        conditions.append(not_(table.c.ground.in_(list(scope.policy.exclusions.grounds))))
+    return conditions
+
+
+async def _known_later(connection: AsyncConnection, scope: Scope) -> dict[tuple[str, str], Numbers]:
+    """What lives add today more than they did at the scope's moment, by unit and category."""
+    later: dict[tuple[str, str], Numbers] = {}
+    if scope.as_of is None:
+        return later
+    query = select(LIVES.c.facts).where(registered_within(*scope.days), LIVES.c.changed_at > scope.as_of)
+    if scope.units is not None:
+        query = query.where(or_(*(LIVES.c.units.contains(f" {unit} ", autoescape=True) for unit in scope.units)))
+    number = 0
     async for (facts,) in await connection.stream(query):
+        number += 1
+        if number % BREATHE == 0:
+            await asyncio.sleep(0)
         heard = facts_in(facts)
         now = life_of(heard)
         if now.registered_at is None or not scope.within(now.registered_at):
             continue
-        for life, sign in ((now, 1), (life_of(heard, as_of), -1)):
+        for life, sign in ((now, 1), (life_of(heard, scope.as_of), -1)):
             for share in shares(life, scope.rule):
-                if scope.takes(share.ground) and scope.category in (None, share.category):
-                    later[share.unit_id] = added(later.get(share.unit_id, NOTHING), share.counts, sign)
+                if scope.takes(share):
+                    key = (share.unit_id, share.category)
+                    later[key] = added(later.get(key, NOTHING), share.counts, sign)
     return later
 
 
@@ -197,7 +225,7 @@ def of_league(
     sums = dict(found)
     if league is League.DISTRICT and policy.districts == "ROLL_UP":
         for unit in units.values():
-            top = _district_of(unit, units)
+            top = district_of(unit, units)
             if top is not None and top != unit.unit_id and unit.unit_id in found:
                 sums[top] = added(sums.get(top, NOTHING), found[unit.unit_id])
     wanted: Sequence[Unit] = [one for one in units.values() if league is None or one.unit_type == league]
@@ -212,10 +240,10 @@ def behind(names: AbstractSet[str], units: Mapping[str, Unit], policy: Policy) -
     """The units whose appeals make the figures of these: themselves, and what rolls up to the districts among them."""
     if policy.districts == "OWN":
         return frozenset(names)
-    return frozenset(names | {one.unit_id for one in units.values() if _district_of(one, units) in names})
+    return frozenset(names | {one.unit_id for one in units.values() if district_of(one, units) in names})
 
 
-def _district_of(unit: Unit, units: Mapping[str, Unit]) -> str | None:
+def district_of(unit: Unit, units: Mapping[str, Unit]) -> str | None:
     """The district that a unit belongs to, itself for a district. A tree that bites its tail has none."""
     seen: set[str] = set()
     at: Unit | None = unit
@@ -229,13 +257,11 @@ def _district_of(unit: Unit, units: Mapping[str, Unit]) -> str | None:
 
 async def mixes_at(connection: AsyncConnection, scope: Scope) -> list[tuple[str, str, int, int]]:
     """Unit, category, valid callbacks, resolved: for how hard a unit's mixture of matters is."""
-    start, end = scope.days
-    query = (
-        select(MIXES.c.unit_id, MIXES.c.category, func.sum(MIXES.c.valid_callbacks), func.sum(MIXES.c.resolved))
-        .where(MIXES.c.rule == str(scope.rule), MIXES.c.registered_on >= start, MIXES.c.registered_on < end)
-        .group_by(MIXES.c.unit_id, MIXES.c.category)
-    )
-    if scope.basis is Basis.ASSESSED:
-        query = query.where(not_(MIXES.c.ground.in_(list(scope.policy.exclusions.grounds))))
-    rows: Any = await connection.execute(query)
-    return [(row[0], row[1], row[2], row[3]) for row in rows]
+    of_unit = (MIXES.c.unit_id, MIXES.c.category)
+    query = select(*of_unit, func.sum(MIXES.c.valid_callbacks), func.sum(MIXES.c.resolved)).group_by(*of_unit)
+    rows = await connection.execute(query.where(*_within(MIXES, scope)))
+    found = {(row[0], row[1]): (int(row[2]), int(row[3])) for row in rows}
+    for key, later in (await _known_later(connection, scope)).items():
+        valid, resolved = found.get(key, (0, 0))
+        found[key] = (valid - later[_VALID], resolved - later[_RESOLVED])
+    return [(*key, *numbers) for key, numbers in sorted(found.items())]

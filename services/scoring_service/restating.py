@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.scoring_service.closing import PERIOD, ClosePeriod, Period, RestatePeriod
-from services.scoring_service.publishing import causes_since, drawn_up, signer_of
+from services.scoring_service.publishing import causes_since, drawn_up, signed, signer_of
 from services.scoring_service.reading import Scope, behind, policy_named, units_at
 from services.scoring_service.tables import snapshot
 from services.scoring_service.views import PUBLICATIONS
@@ -24,15 +24,18 @@ from shared.contracts.scoring import PeriodClosed, PeriodRestated
 from shared.engine.consume import TRANSIENT
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
+from shared.eventlog.notes import Signer
 
 LOOK_SECONDS = 5.0
 RESTATING = Actor("RESTATING")
 log = structlog.get_logger()
 
 
-def closing(period: str, drawn: Sequence[Mapping[str, object]], now: datetime, actor: Actor) -> Intention[Period]:
+def closing(
+    period: str, drawn: Sequence[Mapping[str, object]], now: datetime, actor: Actor, sign: Signer
+) -> Intention[Period]:
     """To publish what was drawn up."""
-    tables = [PeriodClosed.model_validate(facts) for facts in drawn]
+    tables = [signed(PeriodClosed, facts, sign) for facts in drawn]
     return Intention(PERIOD, period, ClosePeriod(at=now, actor=actor, tables=tables))
 
 
@@ -43,21 +46,23 @@ async def keep_restating(running: Running) -> Never:
         try:
             for period, policy in (await _closed(running)).items():
                 now = running.clock.now()
-                if looked_at.get(period, datetime.min.replace(tzinfo=now.tzinfo)) + policy <= now:
+                due = looked_at.get(period, datetime.min.replace(tzinfo=now.tzinfo)) + policy <= now
+                if due and await restate(running, period):
                     looked_at[period] = now
-                    await restate(running, period, now)
         except (*TRANSIENT, PoolTimeout, DBAPIError) as error:
             log.warning("restating again", reason=type(error).__name__)
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def restate(running: Running, period: str, now: datetime) -> None:
-    """Publish what has changed, if anything has, once everything that was said is in the views."""
+async def restate(running: Running, period: str) -> bool:
+    """Publish what has changed, if anything has. False: not everything that was said is in the views yet."""
     if not await running.heard_everything():
-        return
+        return False
+    now = running.clock.now()
     if tables := await restatements(running, period, now):
         command = RestatePeriod(at=now, actor=RESTATING, tables=tables)
         await running.executor.execute(Intention(PERIOD, period, command))
+    return True
 
 
 async def _closed(running: Running) -> dict[str, timedelta]:
@@ -81,7 +86,7 @@ async def restatements(running: Running, period: str, now: datetime) -> list[Per
         last = {row["league"]: row for row in rows}
         policy = await policy_named(connection, next(iter(last.values()))["policy_version"])
         found = []
-        for facts in await drawn_up(connection, policy, period, now, signer_of(running), units_of=rows[0]["as_of"]):
+        for facts in await drawn_up(connection, policy, period, now, units_of=rows[0]["as_of"]):
             row = last[facts["league"]]
             if _same(facts, row):
                 continue
@@ -94,7 +99,7 @@ async def restatements(running: Running, period: str, now: datetime) -> list[Per
                 "causes": tuple(causes),
                 "causes_in_all": number,
             }
-            found.append(PeriodRestated.model_validate(facts | more))
+            found.append(signed(PeriodRestated, facts | more, signer_of(running)))
         return found
 
 
@@ -103,7 +108,7 @@ def _same(facts: Mapping[str, object], row: RowMapping) -> bool:
     published = PeriodClosed.model_validate(
         {name: value for name, value in orjson.loads(row["document"]).items() if name in PeriodClosed.model_fields}
     )
-    now = PeriodClosed.model_validate(facts)
+    now = PeriodClosed.model_validate({**facts, "digest": "", "note": ""})
     return _counts(now) == _counts(published)
 
 

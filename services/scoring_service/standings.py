@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
-from services.scoring_service.answering import VARY, CanReadScores
+from services.scoring_service.answering import VARY, CanReadScores, not_of_kin
 from services.scoring_service.policy_parts import PERIOD_PATTERN
 from services.scoring_service.reading import units_at
 from services.scoring_service.standing import CREDITS, GOVERNANCE, Enter, GrantCredit, Leave, WithdrawCredit
@@ -24,7 +24,7 @@ from shared.web.fields import Body, Uuid
 from shared.web.identity import Scope
 
 router = APIRouter()
-Decision = Annotated[str, StringConstraints(pattern=r"^[\w〔〕\[\]()（）.\-/]{1,60}$")]
+Decision = Annotated[str, StringConstraints(pattern=r"^[\u4e00-\u9fff]{1,12}[〔\[]\d{4}[〕\]]\d{1,5}号$")]
 """The number of a decision, e.g. 京政办〔2026〕3号; no sentences."""
 
 
@@ -51,7 +51,7 @@ class CreditAnswer(Answer):
 
 async def grant(call: Call[CreditBody]) -> Plan:
     """Credit a unit. What that is worth is for the policy to say."""
-    await _known(call.running, call.subject)
+    await _not_about_oneself(call)
     facts = CreditGranted(credit_id=call.running.ids.uuid7(), unit_id=call.subject, **call.body.model_dump())
     command = GrantCredit(at=call.now, actor=call.actor, facts=facts)
     answer = {"credit_id": facts.credit_id}
@@ -60,6 +60,7 @@ async def grant(call: Call[CreditBody]) -> Plan:
 
 async def withdraw(call: Call[DecisionBody]) -> Plan:
     """It should not have been given."""
+    await _not_about_oneself(call)
     command = WithdrawCredit(
         at=call.now, actor=call.actor, unit_id=call.subject, credit_id=call.path["credit_id"],
         decision=call.body.decision,
@@ -69,22 +70,25 @@ async def withdraw(call: Call[DecisionBody]) -> Plan:
 
 async def enter(call: Call[DecisionBody]) -> Plan:
     """Onto the managed list."""
-    await _known(call.running, call.subject)
+    await _not_about_oneself(call)
     command = Enter(at=call.now, actor=call.actor, unit_id=call.subject, decision=call.body.decision)
     return Plan(Intention(GOVERNANCE, call.subject, command), state_and_version)
 
 
 async def leave(call: Call[DecisionBody]) -> Plan:
     """Off it."""
+    await _not_about_oneself(call)
     command = Leave(at=call.now, actor=call.actor, unit_id=call.subject, decision=call.body.decision)
     return Plan(Intention(GOVERNANCE, call.subject, command), state_and_version)
 
 
-async def _known(running: Running, unit_id: str) -> None:
-    """Raises NotYours for a unit that there is not."""
-    async with running.reads.connect() as connection:
-        if unit_id not in await units_at(connection, None):
-            raise NotYours
+async def _not_about_oneself(call: Call[Any]) -> None:
+    """Raises NotYours for a unit that there is not, Refused where it or its district would decide about it."""
+    async with call.running.reads.connect() as connection:
+        unit = (await units_at(connection, None)).get(call.subject)
+    if unit is None:
+        raise NotYours
+    not_of_kin(call, {unit.unit_id, unit.parent_id})
 
 
 @router.get("/v1/governance", summary="治理类: who is on the managed list, and who was")

@@ -21,14 +21,17 @@ from services.scoring_service.policy import Policy
 from services.scoring_service.ranking import NOBODY, gains, league_table
 from services.scoring_service.reading import (
     Scope,
+    behind,
     counts_at,
     credits_at,
+    district_of,
     governed_at,
     mixes_at,
     of_league,
     units_at,
 )
 from shared.contracts.codes import Basis, League
+from shared.engine.decider import NotYours
 from shared.engine.runtime import Running
 
 FIRST_PERIOD = "1900-01"
@@ -74,10 +77,23 @@ async def counts_of(connection: AsyncConnection, scope: Scope, league: League | 
     """The counts of a league with its credits."""
     units = await units_at(connection, scope.units_of or scope.as_of)
     found = of_league(await counts_at(connection, scope), units, league, scope.policy)
-    if scope.category is not None:
+    if scope.category is not None or scope.day is not None:
         return found
     given = await credits_at(connection, scope, now)
     return [counted(one.unit_id, one.name, added(numbers_of(one), given.get(one.unit_id, NOTHING))) for one in found]
+
+
+async def counts_of_unit(
+    connection: AsyncConnection, scope: Scope, unit_id: str, now: datetime
+) -> tuple[Counts, League | None]:
+    """The counts of one unit as its league's table has them, and that league. Raises NotYours."""
+    units = await units_at(connection, scope.units_of or scope.as_of)
+    if unit_id not in units:
+        raise NotYours
+    league = League(units[unit_id].unit_type) if units[unit_id].unit_type in League.__members__ else None
+    mine = replace(scope, units=behind({unit_id}, units, scope.policy))
+    found = {one.unit_id: one for one in await counts_of(connection, mine, league, now)}
+    return found.get(unit_id, Counts(unit_id, units[unit_id].name)), league
 
 
 async def read_table(
@@ -110,12 +126,26 @@ def made(frame: LeagueTable, counts: Sequence[Counts]) -> LeagueTable:
 
 
 async def expected_at(connection: AsyncConnection, scope: Scope) -> dict[str, Decimal]:
-    """What the city's average would have solved of each unit's matters, in percent."""
-    return expected_of(await mixes_at(connection, scope))
+    """What the city's average would have solved of each unit's matters, in percent; districts as they roll up."""
+    mixes = await mixes_at(connection, scope)
+    units = await units_at(connection, scope.units_of or scope.as_of)
+    rolled: list[Mix] = []
+    for unit, category, callbacks, resolved in mixes if scope.policy.districts == "ROLL_UP" else ():
+        top = district_of(units[unit], units) if unit in units else None
+        if top is not None and top != unit:
+            rolled.append((top, category, callbacks, resolved))
+    return expected_of(mixes, rolled)
 
 
-def expected_of(mixes: Sequence[tuple[str, str, int, int]]) -> dict[str, Decimal]:
-    """Indirect standardisation: each category at the city's own resolution rate, in the unit's proportions."""
+Mix = tuple[str, str, int, int]
+"""Unit, category, valid callbacks, resolved."""
+
+
+def expected_of(mixes: Sequence[Mix], rolled: Sequence[Mix] = ()) -> dict[str, Decimal]:
+    """Indirect standardisation: each category at the city's own resolution rate, in the unit's proportions.
+
+    `rolled`: the same once more, for those whom others roll up to.
+    """
     valid: defaultdict[str, int] = defaultdict(int)
     solved: defaultdict[str, int] = defaultdict(int)
     for _, category, callbacks, resolved in mixes:
@@ -123,7 +153,7 @@ def expected_of(mixes: Sequence[tuple[str, str, int, int]]) -> dict[str, Decimal
         solved[category] += resolved
     own: defaultdict[str, int] = defaultdict(int)
     average: defaultdict[str, Fraction] = defaultdict(Fraction)
-    for unit, category, callbacks, _ in mixes:
+    for unit, category, callbacks, _ in (*mixes, *rolled):
         if callbacks:
             own[unit] += callbacks
             average[unit] += Fraction(callbacks * solved[category], valid[category])

@@ -86,7 +86,7 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (routing.OrderHandedOver, _read_by("intake", "routing")),
     (routing.WhistleBlown, _read_by("intake", "routing", "scoring")),
     (routing.DepartmentReported, _read_by("intake", "routing", "scoring")),
-    (routing.ReportInOverdue, _read_by("intake", "routing")),
+    (routing.ReportInOverdue, _read_by("intake", "routing", "scoring")),
     (routing.SubtaskClosed, _read_by("intake", "routing", "scoring")),
     (routing.WhistleClosed, _read_by("intake", "routing", "scoring")),
     (routing.OrderEscalated, _read_by("intake", "routing", "scoring")),

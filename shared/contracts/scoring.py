@@ -47,12 +47,14 @@ class PolicyActivated(_Scoring):
 class ExclusionClaimed(_Scoring):
     """剔除: the unit says on which ground an appeal should not be assessed, and shows why. TOLERANCE: 容错, Art 36.
 
-    `by` is the account, never a name: whoever has had a hand in a claim does not decide about it.
+    `by` is the account, never a name: whoever has had a hand in a claim does not decide about it. `scored`: every unit
+    that the appeal counts for; none of them decides either.
     """
 
     exclusion_id: str
     unit_id: str
     district: str | None = None
+    scored: tuple[str, ...] = ()
     ground: str
     kind: Literal["EXCLUSION", "TOLERANCE"]
     evidence: Personal

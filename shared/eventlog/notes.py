@@ -61,7 +61,7 @@ def opened(note: str, verifier_key: str) -> str:
         raise NoteRefused("this is not a verifier key") from None
     if kind != ED25519 or _key_id(name, public).hex() != key_id:
         raise NoteRefused("the verifier key does not fit its own id")
-    lines = [_LINE.fullmatch(line) for line in signatures.splitlines()]
+    lines = [_LINE.fullmatch(line) for line in signatures[:-1].split("\n")]
     if not all(lines):
         raise NoteRefused("this is not a signed note")
     for line in lines:

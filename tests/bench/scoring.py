@@ -26,7 +26,7 @@ from services.scoring_service.founding import shipped
 from services.scoring_service.life import day_of, life_of
 from services.scoring_service.period import bounds, neighbour
 from services.scoring_service.policy import read_policy
-from services.scoring_service.publishing import drawn_up, signer_of, table_from
+from services.scoring_service.publishing import drawn_up, signed, signer_of, table_from
 from services.scoring_service.reading import Scope
 from services.scoring_service.simulating import moves
 from services.scoring_service.tables import expected_at, read_table, snapshot
@@ -158,7 +158,7 @@ async def _read(scoring: Running) -> dict[str, Any]:
         "live table": partial(_table, policy=policies[0], now=now),
         "live table with what to expect": partial(_table, policy=policies[0], now=now, weighed=True),
         f"two policies over {MONTHS} months": partial(_simulation, policies=policies, now=now),
-        "drawn up for publication": partial(_drawn, policy=policies[0], now=now, scoring=scoring),
+        "drawn up for publication": partial(_drawn, policy=policies[0], now=now),
         "published table, from its event": partial(
             _published, await _publication(scoring, policies[0], now), policies[0]
         ),
@@ -187,15 +187,15 @@ async def _simulation(connection: Any, policies: Sequence[Any], now: datetime) -
         moves(*[await read_table(connection, scope, League.STREET_TOWN, now) for scope in scopes])
 
 
-async def _drawn(connection: Any, policy: Any, now: datetime, scoring: Running) -> None:
-    await drawn_up(connection, policy, PERIOD, now, signer_of(scoring))
+async def _drawn(connection: Any, policy: Any, now: datetime) -> None:
+    await drawn_up(connection, policy, PERIOD, now)
 
 
 async def _publication(scoring: Running, policy: Any, now: datetime) -> dict[str, Any]:
     async with snapshot(scoring) as connection:
-        drawn = await drawn_up(connection, policy, PERIOD, now, signer_of(scoring))
+        drawn = await drawn_up(connection, policy, PERIOD, now)
     streets = next(one for one in drawn if one["league"] is League.STREET_TOWN)
-    return PeriodClosed.model_validate(streets).model_dump(mode="json")
+    return signed(PeriodClosed, streets, signer_of(scoring)).model_dump(mode="json")
 
 
 async def _published(publication: dict[str, Any], policy: Any, _: Any) -> None:

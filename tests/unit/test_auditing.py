@@ -28,7 +28,8 @@ SHOWN = {"V3": "96.3", "V4": "96.0", "V7": "95.3", "V1": "90.6", "V2": "83.1", "
 
 def scored(text: str, policy: str = "BJ-HR-2025") -> list[dict[str, str]]:
     out = io.StringIO()
-    write_table(read_counts(io.StringIO(text)), policy_named(policy), None, "", ManualClock(START), out)
+    rules = policy_named(policy)
+    write_table(read_counts(io.StringIO(text), rules), rules, None, "", ManualClock(START), out)
     return list(csv.DictReader(io.StringIO(out.getvalue())))
 
 
@@ -79,7 +80,7 @@ def test_a_policy_may_be_a_file(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_named_with_its_row(text: str, said: str) -> None:
     with pytest.raises(WrongCounts, match=said):
-        read_counts(io.StringIO(text))
+        read_counts(io.StringIO(text), policy_named("BJ-HR-2025"))
 
 
 def test_who_was_asked_is_taken_to_have_answered() -> None:
