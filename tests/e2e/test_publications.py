@@ -82,8 +82,8 @@ async def test_whoever_is_scored_does_not_decide_and_nobody_decides_twice(past: 
     assert is_(await claim(past, appeal_id, reason="NO_SUCH_GROUND"), 422, "VALIDATION_FAILED")
     id_ = (await claim(past, appeal_id)).body["exclusion_id"]
     assert is_(await claim(past, appeal_id), 409, "CLAIM_PENDING")
-    for unit in (STREET, DISTRICT):
-        assert is_(await decide(past, id_, unit=unit), 403, "OWN_CASE")
+    for who in ({"unit": STREET}, {"unit": DISTRICT}, {"district": DISTRICT}):
+        assert is_(await decide(past, id_, **who), 403, "OWN_CASE")
     assert (await decide(past, id_, role="STREET_HANDLER", unit=STREET)).status == 403
     assert (await decide(past, id_, "reject", sub="first@city")).body["state"] == "REJECTED"
     assert is_(await decide(past, id_, sub="other@city"), 409, "ILLEGAL_TRANSITION")
@@ -96,8 +96,11 @@ async def test_whoever_is_scored_does_not_decide_and_nobody_decides_twice(past: 
     await past.scoring.views_settled()
     (shown,) = (await past.get(f"exclusions?appeal_id={appeal_id}")).body["items"]
     assert (shown["state"], shown["instance"], shown["unit_id"]) == ("REJECTED", 2, STREET)
-    seen = [(await past.get("exclusions", role="STREET_HANDLER", unit=who)).body["items"] for who in (STREET, OTHER)]
-    assert [len(one) for one in seen] == [1, 0]
+    handler = {"role": "STREET_HANDLER", "district": DISTRICT}
+    seen = [(await past.get("exclusions", **handler, unit=who)).body["items"] for who in (STREET, "lab-01-02")]
+    assert [len(one) for one in seen] == [1, 0], "not even a neighbour in the same district"
+    assert len((await past.get("exclusions", role="DISTRICT_COORDINATOR", unit=DISTRICT)).body["items"]) == 1
+    assert (await past.get("exclusions", role="ANALYST")).body["items"] == []
 
 
 async def test_a_claim_that_nobody_decides_lapses_and_a_late_one_is_not_taken(past: Scored) -> None:
@@ -147,6 +150,10 @@ async def test_a_closed_period_is_signed_and_what_changes_later_stands_beside_it
     assert now["number"] == 1 and of(now)["received"] == of(first)["received"] - 1
     replaced = next(one for one in restated if one["league"] == "STREET_TOWN")["replaces"]
     assert replaced == first["digest"] != now["digest"]
+    await _signed(past)
+    for role in ("ANALYST", "STREET_HANDLER"):  # single appeals are for those who may see all
+        outside = (await past.get(f"periods/{CLOSED}", role=role, unit=OTHER)).body["publications"]
+        assert not any("causes" in one for one in outside) and any(one.get("causes_in_all") for one in outside)
 
 
 def _less(item: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -167,7 +174,12 @@ async def _signed(past: Scored) -> None:
 
 async def test_a_period_is_restated_by_itself_and_credits_are_causes_too(past: Scored) -> None:
     past.city.clock.set(START + timedelta(days=2))
-    assert (await past.post(f"periods/{CLOSED}/close", {"policy": "BJ-LABELS-2025"})).status == 200
+    named = {"policy": "BJ-LABELS-2025"}
+    assert (await past.post(f"periods/{CLOSED}/close", named)).status == 404, "it has only been drafted"
+    start = {"effective_from": past.city.clock.now().isoformat()}
+    assert (await past.post("policies/BJ-LABELS-2025/activate", start)).status == 200
+    await past.scoring.views_settled()
+    assert (await past.post(f"periods/{CLOSED}/close", named)).status == 200
     await past.scoring.views_settled()
     before = of((await past.get(f"periods/{CLOSED}/tables/STREET_TOWN")).body)
     past.city.clock.advance(timedelta(hours=1))
@@ -214,9 +226,11 @@ async def test_the_review_pack_and_open_data(past: Scored) -> None:
     await past.scoring.views_settled()
     pack = load_workbook(io.BytesIO((await past.get(f"periods/{CLOSED}/review")).raw), read_only=True)
     assert len(pack.sheetnames) == 10 and {"街道乡镇全口径", "更正", "剔除"} <= set(pack.sheetnames)
+    less = (await past.get(f"periods/{CLOSED}/review", role="ANALYST")).raw
+    assert len(load_workbook(io.BytesIO(less), read_only=True).sheetnames) == 8
     shown = (await past.city.get(f"/scoring/v1/open/scores?period={CLOSED}&league=STREET_TOWN", None)).body
     whole = (await past.get(f"periods/{CLOSED}/tables/STREET_TOWN")).body
     assert shown["digest"] == whole["digest"] and shown["small_cell"] == 10
     for open_, item in zip(shown["items"], whole["items"], strict=True):
-        assert open_["composite_shown"] == item["composite_shown"] or open_["withheld"]
+        assert open_["unit_id"] == item["unit_id"] and open_["composite_shown"] == item["composite_shown"]
         assert not {"dissatisfied", "contacted", "composite_change", "previous_rank"} & open_.keys()

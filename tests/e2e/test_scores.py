@@ -241,6 +241,47 @@ async def test_a_policy_is_not_applied_to_a_period_that_was_over_before_it_came(
     assert (await past.table(RUNNING, as_of=before))["policy"] == "BJ-HR-2025"
 
 
+async def test_a_period_keeps_the_policy_that_it_had(past: Scored) -> None:
+    """Not even one that begins with the first moment after the period, or is said to have begun long ago."""
+    for version, moment in (("BJ-EDGE", bounds(CLOSED, 19)[1]), ("BJ-BACK", bounds("2026-09", 19)[0])):
+        document = dict(shipped()["BJ-HR-2025"]) | {"version": version}
+        assert (await past.post("policies", {"document": document})).status == 201
+        start = {"effective_from": moment.isoformat()}
+        assert (await past.post(f"policies/{version}/activate", start)).status == 200
+        await past.scoring.views_settled()
+        assert (await past.table(CLOSED))["policy"] == (await past.table("2026-10"))["policy"] == "BJ-HR-2025"
+
+
+async def test_single_appeals_are_for_whom_they_concern(past: Scored) -> None:
+    path, district = f"units/{STREET}/appeals?period={CLOSED}", {"district": STREET[:6]}
+    appeal_id = (await past.appeals())[0]["appeal_id"]
+    for unit in ("lab-02-01", "lab-01-02"):
+        for where in (path, f"units/{STREET[:6]}/appeals?period={CLOSED}", f"appeals/{appeal_id}/explanation"):
+            assert (await past.get(where, role="STREET_HANDLER", unit=unit, **district)).status == 404, (unit, where)
+    for role, who in (("STREET_HANDLER", STREET), ("DISTRICT_COORDINATOR", STREET[:6]), ("AUDITOR", None)):
+        assert (await past.get(path, role=role, unit=who)).status == 200
+
+
+async def test_a_districts_history_and_appeals_are_those_of_its_table(past: Scored) -> None:
+    district = STREET[:6]
+    line = of((await past.get(f"scores?period={CLOSED}&league=DISTRICT")).body, district)
+    (month,) = (await past.get(f"units/{district}/scores?from={CLOSED}&to={CLOSED}")).body["items"]
+    assert {name: month[name] for name in (*COUNTS, "composite")} == {
+        name: line[name] for name in (*COUNTS, "composite")
+    }
+    appeals = await past.appeals(district)
+    assert sum(one["adds"].get("received", 0) for one in appeals) == line["received"]
+
+
+async def test_what_to_expect_is_as_of_its_moment_too(past: Scored) -> None:
+    early = (bounds(CLOSED, 19)[1] - timedelta(days=25)).isoformat().replace("+", "%2B")
+    now, then = (await past.table(weighed="true"), await past.table(weighed="true", as_of=early))
+    assert of(now)["expected_resolution_rate"] != of(then)["expected_resolution_rate"]
+    weighed_day = await past.get(f"scores?period={CLOSED}&league=DISTRICT&day=2026-11-10&weighed=true")
+    next_period = await past.get(f"scores?period={CLOSED}&league=DISTRICT&day=2026-11-19")
+    assert (weighed_day.status, next_period.status) == (422, 422)
+
+
 async def test_the_future_is_not_known(past: Scored) -> None:
     later = (past.city.clock.now() + timedelta(days=1)).isoformat().replace("+", "%2B")
     reply = await past.get(f"scores?period={CLOSED}&league=DISTRICT&as_of={later}")
