@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -58,11 +59,12 @@ def read_counts(lines: TextIO, policy: Policy) -> list[Counts]:
         raise WrongCounts("the table has no column unit")
     if unknown := set(names) - {"unit", "name", *MEASURES}:
         raise WrongCounts(f"unknown columns {', '.join(sorted(unknown))}; there are unit, name, {', '.join(MEASURES)}")
-    if missing := sorted(_needed(policy) - set(names)):
+    needed = _needed(policy)
+    if missing := sorted(needed - set(names)):
         raise WrongCounts(f"{policy.version} rests on {', '.join(missing)}, and there is no such column")
     units: dict[str, Counts] = {}
     for number, row in enumerate(reader, 2):
-        counts = _row(number, row)
+        counts = _row(number, row, needed)
         if counts.unit_id in units:
             raise WrongCounts(f"row {number}: the unit {counts.unit_id} is there twice")
         units[counts.unit_id] = counts
@@ -80,10 +82,12 @@ _ASSUMED = ("contact_stated", "resolution_stated", "satisfaction_stated", "dissa
 """What follows from the others, or may well be nought."""
 
 
-def _row(number: int, row: Mapping[str, Any]) -> Counts:
+def _row(number: int, row: Mapping[str, Any], needed: AbstractSet[str]) -> Counts:
     unit = (row.get("unit") or "").strip()
     if not unit or None in row:
         raise WrongCounts(f"row {number}: {'too many cells' if None in row else 'no unit'}")
+    if empty := [name for name in sorted(needed) if not (row.get(name) or "").strip()]:
+        raise WrongCounts(f"row {number}: nothing under {', '.join(empty)}")
     found = {name: _number(number, name, row[name]) for name in MEASURES if row.get(name) not in (None, "")}
     valid = found.get("valid_callbacks", 0)
     rest = valid - sum(found.get(name, 0) for name in _ANSWERS)

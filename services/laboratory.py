@@ -21,9 +21,9 @@ from services.scoring_service.policy import read_policy
 from services.scoring_service.publishing import drawn_up, signer_of
 from services.scoring_service.reading import Scope, policy_for, policy_named
 from services.scoring_service.restating import closing
-from services.scoring_service.tables import ended, read_table, snapshot
+from services.scoring_service.tables import closes_at, read_table, snapshot
 from services.screen import bar, run, screen, step
-from services.serving import serve
+from services.serving import listening, serve
 from services.up import alone, database
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import Actor
@@ -55,14 +55,14 @@ def past_of(months: int, lives: int, streets: int, seed: int, now: datetime) -> 
 
 async def experiment(settings: Settings, past: Past, progress: Progress, started: Callable[[Tokens], None]) -> None:
     """Write the past, count it, close its periods, show what three policies make of it, and serve scoring."""
-    with alone(settings.home):
+    with listening(settings) as listener, alone(settings.home):
         secrets = read_secrets(settings.keys_dir, create=True)
         async with database(settings) as url:
             async with running_city(WRITTEN, url, settings, secrets, roles={Role.API}) as city:
                 if not sum(await city["routing"].log.heads()):
                     await write(past, city["routing"], city["feedback"], partial(progress, "writing"))
             await _count(url, settings, secrets, progress)
-            await serve((SCORING,), url, settings, secrets, started)
+            await serve((SCORING,), url, settings, secrets, started, listener=listener)
 
 
 async def _count(url: str, settings: Settings, secrets: Secrets, progress: Progress) -> None:
@@ -102,7 +102,7 @@ async def close_all(scoring: Running, progress: Callable[[int, int], None]) -> N
     for number, one in enumerate(periods, 1):
         async with snapshot(scoring) as connection:
             policy = await policy_for(connection, None, one, now)
-            if not ended(one, policy, now, policy.publishing.close_after_days):
+            if now < closes_at(one, policy):
                 continue
             drawn = await drawn_up(connection, policy, one, now)
         await scoring.executor.execute(closing(one, drawn, now, CLOSER, signer_of(scoring)))
@@ -141,6 +141,7 @@ def _served(settings: Settings, stop: Callable[[], None], tokens: Tokens) -> Non
     period = neighbour(period_of(SystemClock().now(), START_DAY), -1)
     query = f"league=STREET_TOWN&policy=BJ-LABELS-2025&period={period}"
     screen.print(f"\n[bold green]The past is counted.[/] It is kept in {settings.home}; Ctrl-C ends this.\n")
+    screen.print(f"  more tokens: JIESU_HOME={settings.home} jiesu token --role MUNICIPAL_ADMIN\n", soft_wrap=True)
     screen.print("[bold]A league table[/] (paste as it is):\n")
     screen.out(f"TOKEN={token}\ncurl -s -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/csv' \\")
     screen.out(f"  'http://127.0.0.1:{settings.port}/scoring/v1/scores?{query}' | head\n")

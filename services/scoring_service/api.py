@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
 from services.scoring_service import contesting, explanations, publications, standings
@@ -33,6 +33,7 @@ from services.scoring_service.tables import LeagueTable, counts_of_unit, expecte
 from services.scoring_service.views import POLICIES
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
+from shared.engine.decider import NotYours
 from shared.engine.execute import Intention
 from shared.web.app import Api
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
@@ -136,6 +137,8 @@ async def get_history(
     now = asking.running.clock.now()
     items = []
     async with snapshot(asking.running) as connection:
+        if to < from_:
+            raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/to", "message": "`to` lies before `from`"}])
         first = await policy_named(connection, policy) if policy else await policy_in_force(connection, now, now)
         for period in _periods(from_, to, first.period_start_day):
             rules = await policy_for(connection, policy, period, now)
@@ -164,12 +167,23 @@ async def list_policies(asking: CanReadScores, window: Annotated[Window, Depends
     """Every version, with its document."""
     query = select(POLICIES).where(*window.changed(POLICIES.c.updated_at))
     rows, following = await page(asking.running, query, (POLICIES.c.policy_version,), window, "policies")
-    items = [
-        {"version": row["policy_version"], "state": row["state"], "document": orjson.loads(row["document"])}
-        | {"effective_from": row["effective_from"] and rfc3339(row["effective_from"])}
-        for row in rows
-    ]
-    return JSONResponse({"items": items, "next_cursor": following})
+    return JSONResponse({"items": [_policy_item(row) for row in rows], "next_cursor": following})
+
+
+def _policy_item(row: RowMapping) -> dict[str, Any]:
+    shown = {"version": row["policy_version"], "state": row["state"], "document": orjson.loads(row["document"])}
+    return shown | {"effective_from": row["effective_from"] and rfc3339(row["effective_from"])}
+
+
+@router.get("/v1/policies/{version}", summary="One policy")
+async def get_policy(version: str, asking: CanReadScores) -> Response:
+    """Its document, to begin a draft from, and where it stands."""
+    query = select(POLICIES).where(POLICIES.c.policy_version == version)
+    async with asking.running.reads.connect() as connection:
+        row = (await connection.execute(query)).mappings().first()
+    if row is None:
+        raise NotYours
+    return JSONResponse(_policy_item(row))
 
 
 _POLICIES = "/v1/policies"

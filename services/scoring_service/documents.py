@@ -127,7 +127,7 @@ def columns_of(document: Mapping[str, Any]) -> list[str]:
 
 def rows_of(document: Mapping[str, Any], columns: Sequence[str]) -> list[list[Any]]:
     """The units, cell by cell."""
-    return [[item.get(column) for column in columns] for item in document["items"]]
+    return [[_cell(column, item.get(column)) for column in columns] for item in document["items"]]
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def sheet_of(document: Mapping[str, Any], title: str) -> Sheet:
         f"{document['policy']} {document['as_of']}",
     ]
     summary = {"name": "汇总"} | document["summary"]
-    rows = [*rows_of(document, columns), [summary.get(column) for column in columns]]
+    rows = [*rows_of(document, columns), [_cell(column, summary.get(column)) for column in columns]]
     return Sheet(title, head, columns, rows)
 
 
@@ -165,8 +165,8 @@ def workbook(sheets: Sequence[Sheet]) -> bytes:
         page.append([f"{COLUMNS[name]} {name}" if name in COLUMNS else name for name in sheet.columns])
         for row in sheet.rows:
             cells = []
-            for name, value in zip(sheet.columns, row, strict=True):
-                shown = _cell(name, value)
+            for value in row:
+                shown = {True: "是", False: "否"}[value] if isinstance(value, bool) else value
                 cell = WriteOnlyCell(page, shown)
                 if isinstance(shown, str):
                     cell.data_type = "s"
@@ -178,7 +178,6 @@ def workbook(sheets: Sequence[Sheet]) -> bytes:
 
 
 def _cell(name: str, value: Any) -> Any:
-    if isinstance(value, bool):
-        return "是" if value else "否"
+    """Figures as numbers, so that no table takes one for something else."""
     numeric = isinstance(value, str) and (name in NUMBERS or name.endswith("_rate"))
     return Decimal(value) if numeric else value

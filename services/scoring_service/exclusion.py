@@ -132,7 +132,7 @@ def _decided(command: Approve | Reject, claim: Claim) -> Payload:
     if actor.unit_id is not None and actor.unit_id in {facts.unit_id, facts.district, *facts.scored}:
         raise Refused("OWN_CASE", "whoever is scored does not decide what counts")
     if claim.state not in {"CLAIMED", "APPEALED"}:
-        raise IllegalTransition(type(command).__name__, claim.state)
+        raise IllegalTransition(type(command).__name__.lower(), claim.state)
     if claim.decide_by is not None and command.at > claim.decide_by:
         raise Refused("CLAIM_LAPSED", "the time to decide is over; the appeal stays assessed")
     if actor.sub is None or actor.sub in claim.hands:
@@ -153,7 +153,7 @@ def _appealed(command: AppealDecision, claim: Claim, exclusions: Exclusions) -> 
     others = (one for one in exclusions.claims.values() if one is not claim)
     _nothing_else_is_open(one for one in others if one.facts.unit_id == facts.unit_id)
     if claim.state != "REJECTED":
-        raise IllegalTransition("AppealDecision", claim.state)
+        raise IllegalTransition("appeal", claim.state)
     if claim.appeal_until is None:
         raise Refused("APPEAL_DECIDED", "the second decision is final")
     if command.at > claim.appeal_until:

@@ -165,6 +165,8 @@ class SimulationBody(Body):
         ends = (self.from_period, self.to_period)
         if (self.period is None) == (None in ends) or (self.period is not None and any(ends)):
             raise ValueError("give period, or from_period and to_period")
+        if self.from_period and self.to_period and self.to_period < self.from_period:
+            raise ValueError("to_period lies before from_period")
         if self.period is None and len(self.periods) > MOST_PERIODS:
             raise ValueError(f"at most {MOST_PERIODS} periods at a time")
         return self

@@ -83,6 +83,11 @@ class Policy(Part):
     def _consistent(self) -> Self:
         if missing := set(Satisfaction) - set(self.levels):
             raise ValueError(f"levels lacks {', '.join(sorted(missing))}")
+        in_order = [self.levels[level] for level in _LEVELS if level is not Satisfaction.NOT_STATED]
+        if in_order != sorted(in_order, reverse=True):
+            raise ValueError(
+                "levels: satisfied counts at least as much as basically satisfied, and that as dissatisfied"
+            )
         if taken := set(self.rates) & {*THREE, *TAKEN}:
             raise ValueError(f"{', '.join(sorted(taken))} is a rate that every table has; give yours another name")
         every = [self.weights, *(change.weights for change in self.weight_changes)]

@@ -28,28 +28,36 @@ from services.scoring_service.policy_parts import PERIOD_PATTERN
 from services.scoring_service.publishing import drawn_up, signer_of, table_from
 from services.scoring_service.reading import activated, policy_for, units_at
 from services.scoring_service.restating import closing, restatements
-from services.scoring_service.tables import ended, snapshot
+from services.scoring_service.tables import closes_at, snapshot
 from services.scoring_service.views import CLAIMS, POLICIES, PUBLICATIONS
 from shared.contracts.codes import Basis, League
 from shared.contracts.envelope import rfc3339
 from shared.engine.decider import NotYours, Refused
-from shared.engine.execute import Intention
+from shared.engine.execute import Decision, Intention
 from shared.engine.runtime import Running
 from shared.web.asking import PublicAsking
-from shared.web.commands import Call, CommandRoute, Plan, state_and_version
+from shared.web.commands import Answer, Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Code
 from shared.web.identity import Scope
 from shared.web.problems import Problem
 
 router = APIRouter()
 PeriodPath = Annotated[str, Path(pattern=PERIOD_PATTERN)]
-Number = Annotated[int | None, Query(ge=0, description="0: as closed; 1, 2, …: restatements; unset: the latest")]
+Number = Annotated[
+    int | None, Query(ge=0, le=100_000, description="0: as closed; 1, 2, …: restatements; unset: the latest")
+]
 
 
 class CloseBody(Body):
     """Under another policy than the one in force, where one that has been activated is named."""
 
     policy: Code | None = None
+
+
+class RestateAnswer(Answer):
+    """Of which leagues there is a restatement now; none where nothing has changed."""
+
+    restated: list[str]
 
 
 class NoBody(Body):
@@ -64,9 +72,8 @@ async def close(call: Call[CloseBody]) -> Plan:
     now = running.clock.now()  # what was said while we waited counts
     async with snapshot(running) as connection:
         policy = await policy_for(connection, None, period, now)
-        if not ended(period, policy, now, policy.publishing.close_after_days):
-            days = policy.publishing.close_after_days
-            raise Refused("PERIOD_OPEN", f"a period is closed {days} days after its last day")
+        if now < closes_at(period, policy):
+            raise Refused("PERIOD_OPEN", f"this period can be closed from {rfc3339(closes_at(period, policy))} on")
         if call.body.policy is not None:
             policy = await activated(connection, call.body.policy)
         drawn = await drawn_up(connection, policy, period, now)
@@ -83,7 +90,11 @@ async def restate(call: Call[NoBody]) -> Plan:
     if tables is None:
         raise Refused("PERIOD_OPEN", "only a closed period can be restated")
     command = RestatePeriod(at=now, actor=call.actor, tables=tables)
-    return Plan(Intention(PERIOD, period, command), state_and_version)
+    return Plan(Intention(PERIOD, period, command), _restated)
+
+
+def _restated(decision: Decision[Any]) -> dict[str, Any]:
+    return state_and_version(decision) | {"restated": [one.data["league"] for one in decision.envelopes]}
 
 
 def _period(period: str) -> str:
@@ -125,6 +136,19 @@ async def get_published(
     document = _document(row["document"], await _policy(asking.running, row["policy_version"]), basis)
     name = f"published-{league.lower()}-{period}-{basis.lower()}"
     return await table_answer(request, document | {"number": row["number"], "digest": row["digest"]}, name)
+
+
+@router.get("/v1/periods/{period}/publications/{league}/{number}", summary="What was signed")
+async def get_signed(
+    period: PeriodPath, league: League, number: Annotated[int, Path(ge=0, le=100_000)], asking: CanReadScores
+) -> Response:
+    """The event's data. Without `digest` and `note`, in canonical JSON (RFC 8785), its SHA-256 is the digest that the
+    note signs. Restatements name single appeals, and are for those who may see all.
+    """
+    row = await _published(asking.running, period, league, number)
+    if number and not sees_all(asking):
+        raise NotYours
+    return Response(row["document"], media_type="application/json", headers=VARY)
 
 
 @router.get("/v1/periods/{period}/review", summary="月度点评: everything about a period in one workbook")
@@ -259,5 +283,5 @@ COMMANDS = (
     CommandRoute("/v1/periods/{period}/close", CloseBody, Scope.CLOSE_PERIODS, close, "关账: close and publish",
                  subject="period"),
     CommandRoute("/v1/periods/{period}/restate", NoBody, Scope.CLOSE_PERIODS, restate, "更正: restate",
-                 subject="period"),
+                 subject="period", answer=RestateAnswer),
 )  # fmt: skip

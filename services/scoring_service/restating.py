@@ -14,6 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.scoring_service.closing import PERIOD, ClosePeriod, Period, RestatePeriod
+from services.scoring_service.counting import CREDITS, MEASURES
+from services.scoring_service.policy import Policy
 from services.scoring_service.publishing import causes_since, drawn_up, signed, signer_of
 from services.scoring_service.reading import Scope, behind, policy_named, units_at
 from services.scoring_service.tables import snapshot
@@ -88,7 +90,7 @@ async def restatements(running: Running, period: str, now: datetime) -> list[Per
         found = []
         for facts in await drawn_up(connection, policy, period, now, units_of=rows[0]["as_of"]):
             row = last[facts["league"]]
-            if _same(facts, row):
+            if _same(facts, row, policy):
                 continue
             names = {unit for figures in facts["figures"] for unit, _, _ in figures.units}
             units = behind(names, await units_at(connection, rows[0]["as_of"]), policy)
@@ -103,17 +105,23 @@ async def restatements(running: Running, period: str, now: datetime) -> list[Per
         return found
 
 
-def _same(facts: Mapping[str, object], row: RowMapping) -> bool:
-    """Whether the counts are those that were published last; names and what stands beside them do not matter."""
+def _same(facts: Mapping[str, object], row: RowMapping, policy: Policy) -> bool:
+    """Whether the counts are those that were published last. Names and what stands beside them do not matter, and no
+    credits for which the policy gives nothing.
+    """
+    rewarded = {one.measure for one in policy.incentives}
+    places = [n for n, name in enumerate(MEASURES) if name not in CREDITS or name in rewarded]
     published = PeriodClosed.model_validate(
         {name: value for name, value in orjson.loads(row["document"]).items() if name in PeriodClosed.model_fields}
     )
     now = PeriodClosed.model_validate({**facts, "digest": "", "note": ""})
-    return _counts(now) == _counts(published)
+    return _counts(now, places) == _counts(published, places)
 
 
-def _counts(publication: PeriodClosed) -> Sequence[object]:
-    return [
-        (figures.basis, [(unit, numbers) for unit, _, numbers in figures.units if any(numbers)])
+def _counts(publication: PeriodClosed, places: Sequence[int]) -> Sequence[object]:
+    kept = [
+        (figures.basis, unit, [numbers[place] for place in places])
         for figures in publication.figures
+        for unit, _, numbers in figures.units
     ]
+    return [one for one in kept if any(one[2])]

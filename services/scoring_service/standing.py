@@ -12,9 +12,10 @@ from shared.engine.decider import Command, Decider, NotYours, Refused
 
 @dataclass(frozen=True)
 class Credits:
-    """The credits of a unit; True for those that still count."""
+    """The credits of a unit; True for those that still count. `decided`: kind, period and decision of each."""
 
     given: Mapping[str, bool] = field(default_factory=dict)
+    decided: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
 
     @property
     def state(self) -> str:
@@ -47,6 +48,11 @@ def decide_credit(command: Command, credits_: Credits) -> Sequence[Payload]:
     match command:
         case GrantCredit():
             _not_by(command, command.facts.unit_id)
+            counting = (credits_.decided[one] for one, counts in credits_.given.items() if counts)
+            if _decided(command.facts) in counting:
+                raise Refused("CREDIT_GIVEN", "this decision has been credited to the unit for this period")
+            if command.facts.kind == "HARD_CASE" and not command.facts.appeals:
+                raise Refused("CASE_MISSING", "a credit for a hard case names the appeal")
             return [command.facts]
         case WithdrawCredit():
             _not_by(command, command.unit_id)
@@ -59,9 +65,17 @@ def decide_credit(command: Command, credits_: Credits) -> Sequence[Payload]:
 
 
 def evolve_credit(credits_: Credits, event: Payload) -> Credits:
-    if isinstance(event, CreditGranted | CreditWithdrawn):
-        return Credits({**credits_.given, event.credit_id: isinstance(event, CreditGranted)})
+    match event:
+        case CreditGranted():
+            decided = {**credits_.decided, event.credit_id: _decided(event)}
+            return Credits({**credits_.given, event.credit_id: True}, decided)
+        case CreditWithdrawn():
+            return Credits({**credits_.given, event.credit_id: False}, credits_.decided)
     return credits_
+
+
+def _decided(credit: CreditGranted) -> tuple[str, str, str]:
+    return credit.kind, credit.period, credit.decision
 
 
 @dataclass(frozen=True)

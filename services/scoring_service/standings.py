@@ -11,12 +11,13 @@ from starlette.responses import JSONResponse, Response
 
 from services.scoring_service.answering import VARY, CanReadScores, not_of_kin
 from services.scoring_service.policy_parts import PERIOD_PATTERN
-from services.scoring_service.reading import units_at
+from services.scoring_service.reading import Unit, units_at
 from services.scoring_service.standing import CREDITS, GOVERNANCE, Enter, GrantCredit, Leave, WithdrawCredit
 from services.scoring_service.views import STANDINGS
+from shared.contracts.codes import UnitType
 from shared.contracts.envelope import rfc3339
 from shared.contracts.scoring import CreditGranted
-from shared.engine.decider import NotYours
+from shared.engine.decider import NotYours, Refused
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.web.commands import Answer, Call, CommandRoute, Plan, state_and_version
@@ -69,8 +70,9 @@ async def withdraw(call: Call[DecisionBody]) -> Plan:
 
 
 async def enter(call: Call[DecisionBody]) -> Plan:
-    """Onto the managed list."""
-    await _not_about_oneself(call)
+    """Onto the managed list, which is of streets and towns."""
+    if (await _not_about_oneself(call)).unit_type != UnitType.STREET_TOWN:
+        raise Refused("NOT_A_STREET", "治理类 is a list of streets and towns")
     command = Enter(at=call.now, actor=call.actor, unit_id=call.subject, decision=call.body.decision)
     return Plan(Intention(GOVERNANCE, call.subject, command), state_and_version)
 
@@ -82,13 +84,14 @@ async def leave(call: Call[DecisionBody]) -> Plan:
     return Plan(Intention(GOVERNANCE, call.subject, command), state_and_version)
 
 
-async def _not_about_oneself(call: Call[Any]) -> None:
-    """Raises NotYours for a unit that there is not, Refused where it or its district would decide about it."""
+async def _not_about_oneself(call: Call[Any]) -> Unit:
+    """The unit. Raises NotYours where there is none, Refused where it or its district would decide about it."""
     async with call.running.reads.connect() as connection:
         unit = (await units_at(connection, None)).get(call.subject)
     if unit is None:
         raise NotYours
     not_of_kin(call, {unit.unit_id, unit.parent_id})
+    return unit
 
 
 @router.get("/v1/governance", summary="治理类: who is on the managed list, and who was")

@@ -160,6 +160,6 @@ def expected_of(mixes: Sequence[Mix], rolled: Sequence[Mix] = ()) -> dict[str, D
     return {unit: decimal(HUNDRED * average[unit] / own[unit]) for unit in own}
 
 
-def ended(period: str, policy: Policy, now: datetime, days: int = 0) -> bool:
-    """Whether the last day of a period has been over for so many days."""
-    return bounds(period, policy.period_start_day)[1] + timedelta(days=days) <= now
+def closes_at(period: str, policy: Policy) -> datetime:
+    """From when on a period may be closed."""
+    return bounds(period, policy.period_start_day)[1] + timedelta(days=policy.publishing.close_after_days)

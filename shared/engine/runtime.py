@@ -284,21 +284,9 @@ async def running_city(
             views = [view.prepared(keyring, secrets.index) for view in service.views]
             projections = [Projection(view, pool, bus) for view in views]
             city[name] = Running(
-                service,
-                settings,
-                secrets,
-                clock,
-                executor,
-                logs[name],
-                pool,
-                reads,
-                bells[name],
-                bus,
-                near,
-                projections,
-                objects,
-                scanner,
-            )
+                service, settings, secrets, clock, executor, logs[name], pool,
+                reads, bells[name], bus, near, projections, objects, scanner,
+            )  # fmt: skip
         await _start(city, stack, roles)
         yield city
 

@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
@@ -178,6 +179,8 @@ def _unescaped(cell: str) -> str:
 
 
 def _safe(cell: Any) -> str:
+    if isinstance(cell, int | Decimal) and not isinstance(cell, bool):
+        return str(cell)
     text = "" if cell is None else {True: "yes", False: "no"}[cell] if isinstance(cell, bool) else str(cell)
     return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
 

@@ -133,8 +133,8 @@ async def test_a_closed_period_is_signed_and_what_changes_later_stands_beside_it
 
     past.city.clock.advance(timedelta(hours=1))
     assert (await decide(past, claimed.body["exclusion_id"])).status == 200
-    assert (await past.post(f"periods/{CLOSED}/restate", {})).status == 200
-    assert (await past.post(f"periods/{CLOSED}/restate", {})).status == 200, "nothing new, so nothing happens"
+    assert (await past.post(f"periods/{CLOSED}/restate", {})).body["restated"] == ["DISTRICT", "STREET_TOWN"]
+    assert (await past.post(f"periods/{CLOSED}/restate", {})).body["restated"] == [], "nothing new, so nothing happens"
     await past.scoring.views_settled()
     about = (await past.get(f"periods/{CLOSED}")).body["publications"]
     restated = [one for one in about if one["kind"] == "RESTATED"]
@@ -166,6 +166,8 @@ async def _signed(past: Scored) -> None:
     log = past.scoring.log
     for recorded in await log.read_stream(f"period-{CLOSED}"):
         data = dict(recorded.envelope.data)
+        shown = await past.get(f"periods/{CLOSED}/publications/{data['league']}/{data.get('number', 0)}")
+        assert shown.body == data, "what is shown is what was signed"
         note, digest = data.pop("note"), data.pop("digest")
         assert sha256(canonical(data)).hexdigest() == digest and digest in opened(note, key)
         with pytest.raises(NoteRefused):
@@ -186,6 +188,9 @@ async def test_a_period_is_restated_by_itself_and_credits_are_causes_too(past: S
     credit = {"kind": "PROACTIVE", "period": CLOSED, "decision": "京政办〔2026〕3号"}
     given = await past.post(f"units/{STREET}/credits", credit)
     assert given.status == 201 and is_(await past.post(f"units/{STREET}/credits", credit, unit=STREET), 403, "OWN_CASE")
+    assert is_(await past.post(f"units/{STREET}/credits", credit), 409, "CREDIT_GIVEN")
+    hard = credit | {"kind": "HARD_CASE"}
+    assert is_(await past.post(f"units/{STREET}/credits", hard), 409, "CASE_MISSING")
     past.city.clock.advance(timedelta(days=1))
 
     async def restated() -> list[dict[str, Any]]:
@@ -204,6 +209,7 @@ async def test_the_managed_list_has_entries_and_exits_and_gives_its_label(past: 
     enter, leave = f"governance/{STREET}/enter", f"governance/{STREET}/leave"
     assert is_(await past.post(leave, paper), 409, "GOVERNANCE_UNCHANGED")
     assert (await past.post("governance/nobody/enter", paper)).status == 404
+    assert is_(await past.post(f"governance/{DISTRICT}/enter", paper), 409, "NOT_A_STREET")
     assert is_(await past.post(enter, paper, unit=STREET), 403, "OWN_CASE")
     assert (await past.post(enter, paper)).body["state"] == "LISTED"
     await past.scoring.views_settled()
@@ -221,6 +227,8 @@ async def test_the_managed_list_has_entries_and_exits_and_gives_its_label(past: 
 async def test_the_review_pack_and_open_data(past: Scored) -> None:
     assert (await past.city.get(f"/scoring/v1/open/scores?period={CLOSED}&league=STREET_TOWN", None)).status == 404
     assert (await past.get(f"periods/{CLOSED}/review")).status == 404
+    far = await past.get(f"periods/{CLOSED}/tables/STREET_TOWN?number=99999999999999999999999")
+    assert is_(far, 422, "VALIDATION_FAILED")
     past.city.clock.set(START + timedelta(days=2))
     assert (await past.post(f"periods/{CLOSED}/close", {})).status == 200
     await past.scoring.views_settled()

@@ -23,6 +23,7 @@ V5,3,3,3,1,0,3
 V6,0,0,0,0,0,0
 V7,170,160,160,152,151,0
 """
+HEAD = "unit,received,valid_callbacks,contacted,resolved,satisfied"
 SHOWN = {"V3": "96.3", "V4": "96.0", "V7": "95.3", "V1": "90.6", "V2": "83.1", "V5": "62.7", "V6": ""}
 
 
@@ -67,15 +68,21 @@ def test_a_policy_may_be_a_file(tmp_path: Path) -> None:
     [
         ("received\n1\n", "no column unit"),
         ("unit,solved\na,1\n", "unknown columns solved"),
-        ("unit,received\na,1\na,2\n", "row 3: the unit a is there twice"),
-        ("unit,received\n,1\n", "row 2: no unit"),
-        ("unit,received\na,1,2\n", "row 2: too many cells"),
-        ("unit,received\na,-1\n", "row 2: received is no whole number"),
-        ("unit,received\na,1.5\n", "row 2: received is no whole number"),
-        ("unit,received\na,١\n", "row 2: received is no whole number"),
-        ("unit,valid_callbacks,resolved\na,1,2\n", "row 2: more answers than valid callbacks"),
-        ("unit,valid_callbacks,satisfied,not_stated\na,1,1,1\n", "row 2: more answers than valid callbacks"),
-        ("unit,valid_callbacks,satisfied,dissatisfied\na,3,1,1\n", "row 2: the four answers do not add up"),
+        (f"{HEAD}\na,1\na,2\n", "row 3: the unit a is there twice"),
+        (f"{HEAD}\n,1\n", "row 2: no unit"),
+        (f"{HEAD}\na,1,1,1,1,1,2\n", "row 2: too many cells"),
+        (f"{HEAD}\na,-1\n", "row 2: received is no whole number"),
+        (f"{HEAD}\na,1.5\n", "row 2: received is no whole number"),
+        (f"{HEAD}\na,١\n", "row 2: received is no whole number"),
+        (f"{HEAD}\na,1000000000\n", "row 2: received is no whole number"),
+        (f"{HEAD}\na,{'9' * 5000}\n", "row 2: received is no whole number"),
+        (f"{HEAD}\na,1,1,0,2,0\n", "row 2: more answers than valid callbacks"),
+        (f"{HEAD},not_stated\na,1,1,0,0,1,1\n", "row 2: more answers than valid callbacks"),
+        (f"{HEAD},dissatisfied\na,3,3,0,0,1,1\n", "row 2: the four answers do not add up"),
+        (f"{HEAD}\na,2,3,0,0,0\n", "row 2: more than were received"),
+        (f"{HEAD},received\na,1\n", "a column is there twice"),
+        (f"{HEAD}, received \na,1\n", "a column is there twice"),
+        ("unit,valid_callbacks,satisfied\na,1,1\n", "BJ-HR-2025 rests on contacted, resolved, and there is no such"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_row(text: str, said: str) -> None:
@@ -83,6 +90,39 @@ def test_what_is_wrong_is_named_with_its_row(text: str, said: str) -> None:
         read_counts(io.StringIO(text), policy_named("BJ-HR-2025"))
 
 
+@pytest.mark.parametrize("name", ["closed", "callbacks", "signed_in_time", "contacted_in_time", "feedback_in_time"])
+def test_nothing_is_counted_more_often_than_appeals_were_received(name: str) -> None:
+    rules = policy_named("BJ-HR-2025")
+    (one,) = read_counts(io.StringIO(f"{HEAD},{name}\na,2,1,0,0,0,2\n"), rules)
+    assert getattr(one, name) == 2
+    with pytest.raises(WrongCounts, match="row 2: more than were received"):
+        read_counts(io.StringIO(f"{HEAD},{name}\na,2,1,0,0,0,3\n"), rules)
+
+
+def test_spaces_around_names_and_numbers_mean_nothing_and_a_count_has_nine_digits() -> None:
+    text = f" {HEAD.replace(',', ' , ')} \na, 999999999 , 10 , 7 , 6 , 5 \n"
+    (one,) = read_counts(io.StringIO(text), policy_named("BJ-HR-2025"))
+    assert (one.unit_id, one.received, one.valid_callbacks, one.contacted) == ("a", 999999999, 10, 7)
+    assert (one.resolved, one.satisfied, one.dissatisfied) == (6, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("policy", "columns"),
+    [
+        ("BJ-HR-2025", ["contacted", "resolved", "satisfied", "valid_callbacks"]),
+        ("PJ-RATES-2023", ["callbacks", "closed", "feedback_in_time", "received", "satisfied", "valid_callbacks"]),
+    ],
+)
+def test_the_columns_that_the_weights_rest_on_must_be_there_and_no_others(policy: str, columns: list[str]) -> None:
+    rules = policy_named(policy)
+    assert read_counts(io.StringIO(f"unit,{','.join(columns)}\n"), rules) == []
+    for name in columns:
+        others = ",".join(one for one in columns if one != name)
+        with pytest.raises(WrongCounts, match=f"{policy} rests on {name}, and there is no such column"):
+            read_counts(io.StringIO(f"unit,{others}\n"), rules)
+
+
 def test_who_was_asked_is_taken_to_have_answered() -> None:
-    (one,) = read_counts(io.StringIO("unit,name,valid_callbacks,satisfied,not_stated\na,甲街道,10,6,1\n"))
+    text = "unit,name,valid_callbacks,contacted,resolved,satisfied,not_stated\na,甲街道,10,8,7,6,1\n"
+    (one,) = read_counts(io.StringIO(text), policy_named("BJ-HR-2025"))
     assert (one.name, one.dissatisfied, one.contact_stated, one.satisfaction_stated) == ("甲街道", 3, 10, 9)

@@ -30,7 +30,7 @@ from tests.unit.pairs import ILLEGAL, NOT_YOURS, NOTHING, every_pair, outcome
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 MOMENT, DAY = timedelta(milliseconds=1), timedelta(days=1)
-STREET, DISTRICT, BUREAU = "110105026", "110105", "110000001"
+STREET, DISTRICT, BUREAU, DEPARTMENT = "110105026", "110105", "110000001", "110105D01"
 CLAIM_UNTIL, DECIDE_BY, APPEAL_UNTIL = AT + DAY, AT + 10 * DAY, AT + 15 * DAY
 DECIDE_AGAIN_BY = AT + 25 * DAY
 CLERK = Actor("STREET_HANDLER", STREET, "clerk")
@@ -61,8 +61,8 @@ def approve(actor: Actor = FIRST, exclusion_id: str = "x1", at: datetime = AT) -
     return Approve(at=at, actor=actor, exclusion_id=exclusion_id, reason="属实")
 
 
-def reject(actor: Actor = FIRST, exclusion_id: str = "x1") -> Reject:
-    return Reject(at=AT, actor=actor, exclusion_id=exclusion_id, reason="查否", appeal_until=APPEAL_UNTIL)
+def reject(actor: Actor = FIRST, exclusion_id: str = "x1", at: datetime = AT) -> Reject:
+    return Reject(at=at, actor=actor, exclusion_id=exclusion_id, reason="查否", appeal_until=APPEAL_UNTIL)
 
 
 def appeal(actor: Actor = CLERK, exclusion_id: str = "x1", at: datetime = AT) -> AppealDecision:
@@ -169,6 +169,14 @@ def test_whoever_is_scored_decides_nothing_about_it(state: str, actor: Actor, de
 
 
 @pytest.mark.parametrize("decide", BOTH)
+@pytest.mark.parametrize("state", ["CLAIMED", "APPEALED"])
+def test_no_unit_that_the_appeal_counts_for_decides_whoever_claimed(state: str, decide: Any) -> None:
+    history = [facts(scored=(STREET, DEPARTMENT)), *HISTORIES[state][1:]]
+    given(EXCLUSIONS, *history).when(decide(Actor("MUNICIPAL_ADMIN", DEPARTMENT, "other"))).then_refused("OWN_CASE")
+    assert outcome(EXCLUSIONS, history, decide(SECOND)) in {YES, NO}
+
+
+@pytest.mark.parametrize("decide", BOTH)
 @pytest.mark.parametrize("actor", [SCORED[1], Actor("MUNICIPAL_ADMIN", None, "other")], ids=["a district", "nobody's"])
 def test_a_unit_without_a_district_has_only_itself_to_keep_out(actor: Actor, decide: Any) -> None:
     assert outcome(EXCLUSIONS, [facts(district=None)], decide(actor)) in {YES, NO}
@@ -229,6 +237,13 @@ def test_a_unit_may_appeal_up_to_the_last_moment_of_its_time(late: timedelta, fo
     assert outcome(EXCLUSIONS, HISTORIES["REJECTED"], appeal(at=APPEAL_UNTIL + late)) == follows
 
 
+@pytest.mark.parametrize("decide", BOTH)
+@pytest.mark.parametrize(("state", "by"), [("CLAIMED", DECIDE_BY), ("APPEALED", DECIDE_AGAIN_BY)])
+def test_a_claim_is_decided_up_to_the_last_moment_of_its_time(state: str, by: datetime, decide: Any) -> None:
+    assert outcome(EXCLUSIONS, HISTORIES[state], decide(SECOND, at=by)) in {YES, NO}
+    given(EXCLUSIONS, *HISTORIES[state]).when(decide(SECOND, at=by + MOMENT)).then_refused("CLAIM_LAPSED")
+
+
 STRANGERS = [FIRST, Actor("STREET_HANDLER", "110105027", "clerk"), Actor("MUNICIPAL_ADMIN")]
 
 
@@ -252,6 +267,18 @@ AFTER_SECOND: dict[str, tuple[tuple[Payload, ...], str]] = {
 def test_a_decision_is_not_appealed_while_another_claim_waits_or_has_been_granted(state: str) -> None:
     later, follows = AFTER_SECOND[state]
     assert outcome(EXCLUSIONS, [CLAIMED, rejected(), SECOND_CLAIM, *later], appeal()) == follows
+
+
+OF_DEPARTMENT = {"exclusion_id": "x2", "unit_id": DEPARTMENT}
+
+
+@pytest.mark.parametrize("state", ["CLAIMED", "APPROVED", "REJECTED", "APPEALED", "LAPSED on appeal"])
+def test_claims_of_different_units_do_not_get_in_each_others_way(state: str) -> None:
+    """Neither claimed for the same ground nor appealed, whatever has become of the other's claim."""
+    others = [one.model_copy(update=OF_DEPARTMENT) for one in HISTORIES[state]]
+    assert outcome(EXCLUSIONS, others, claim()) == CLAIM
+    assert outcome(EXCLUSIONS, [*others, CLAIMED, rejected()], appeal()) == AGAIN
+    assert outcome(EXCLUSIONS, [*others, CLAIMED], claim("x3")) == PENDING
 
 
 @pytest.mark.parametrize(("ground", "follows"), [("FORCE_MAJEURE", DECIDED), ("DISPATCH_ERROR", DECIDED), ("A", CLAIM)])

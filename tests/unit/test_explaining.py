@@ -19,8 +19,9 @@ from services.scoring_service.life import Fact, Kind, life_of
 from services.scoring_service.period import neighbour
 from services.scoring_service.policy import Policy, read_policy
 from shared.contracts.codes import Basis, League
-from shared.contracts.envelope import Actor, Envelope, rfc3339
-from shared.contracts.routing import WhistleBlown, WhistleClosed
+from shared.contracts.envelope import Actor, Envelope, Payload, rfc3339
+from shared.contracts.routing import ReportInOverdue, WhistleBlown, WhistleClosed
+from shared.contracts.scoring import ExclusionApproved
 from tests.unit.test_lives import (
     AT,
     DEPARTMENT,
@@ -176,8 +177,20 @@ def test_the_share_of_the_responsible_unit_is_told_even_where_others_have_one() 
     assert (found.share.unit_id, len(found.shares)) == (STREET, 3)
 
 
-def test_the_log_tells_who_blew_a_whistle_and_which_one_is_closed() -> None:
-    def heard(payload: type[WhistleBlown | WhistleClosed], **data: Any) -> Fact | None:
+@pytest.mark.parametrize(
+    ("of", "unit"), [(DEPARTMENT, DEPARTMENT), (STREET, STREET), ("110105", STREET), (None, STREET)]
+)
+def test_an_appeal_is_explained_for_the_unit_that_asks_where_it_adds_something_to_it(of: str | None, unit: str) -> None:
+    """The street's claim was granted; for the department the appeal still counts."""
+    found, out = Explained(called_in(), HUAIROU, of=of), unit == STREET
+    assert found.share is not None
+    assert found.share.unit_id == unit
+    assert (found.counts_on(Basis.ASSESSED), "EXCLUDED" in [one["code"] for one in found.why]) == (not out, out)
+    assert ("called" in adds(found.share)) is not out
+
+
+def test_the_log_tells_who_blew_a_whistle_who_did_not_come_and_whose_claim_was_granted() -> None:
+    def heard(payload: type[Payload], **data: Any) -> Fact | None:
         head = ("id", "/services/routing", payload.event_type(), "a1", "order-a1", 1, AT)
         return fact_of(Envelope(*head, Actor("STREET_HANDLER", STREET, "clerk"), "a1", None, data))
 
@@ -185,6 +198,10 @@ def test_the_log_tells_who_blew_a_whistle_and_which_one_is_closed() -> None:
     assert heard(WhistleBlown, number=2, departments=[DEPARTMENT]) == Fact(hour(0), "id", Kind.WHISTLE, 0, told)
     closed = Fact(hour(0), "id", Kind.WHISTLE_CLOSED, 0, {"number": 2, "justified": True})
     assert heard(WhistleClosed, number=2, justified=True) == closed
+    missing = Fact(hour(0), "id", Kind.ABSENT, 0, {"number": 2, "units": [OTHER]})
+    assert heard(ReportInOverdue, number=2, absent=[OTHER], report_due_at=hour(0)) == missing
+    left_out = Fact(hour(0), "id", Kind.EXCLUDED, 0, {"ground": "A", "kind": "EXCLUSION", "unit": STREET})
+    assert heard(ExclusionApproved, unit_id=STREET, ground="A", kind="EXCLUSION") == left_out
 
 
 def test_every_round_is_told_as_it_is_on_record() -> None:
@@ -206,8 +223,10 @@ def by_hand(told: dict[str, Any]) -> Fraction:
     whole = Fraction(0)
     for rate in told["rates"]:
         part = sum((Fraction(term["count"]) * Fraction(term["each"]) for term in rate["terms"]), Fraction(0))
-        whole += Fraction(rate["weight"]) * min(Fraction(1), part / rate["over"]["count"])
-    return min(Fraction(100), 100 * whole + sum((Fraction(points) for points in told["points"].values()), Fraction(0)))
+        whole += Fraction(rate["weight"]) * min(Fraction(told["most"]) / 100, part / rate["over"]["count"])
+    return min(
+        Fraction(told["most"]), 100 * whole + sum((Fraction(points) for points in told["points"].values()), Fraction(0))
+    )
 
 
 @st.composite
@@ -262,6 +281,17 @@ def test_the_effect_of_one_dissatisfied_answer_by_hand() -> None:
         ("response", "0.1", "100"),
         ("resolution", "0.5", "90.9091"),
         ("satisfaction", "0.4", "90.9091"),
+    ]
+
+
+def test_figures_are_told_without_exponents_and_with_the_most_that_there_can_be() -> None:
+    weights = {"response": "0.0000000001", "resolution": "0.9999999999", "satisfaction": "0"}
+    told = sums(Counts("u", "U", valid_callbacks=4, contacted=4), policy(weights=weights), None, PERIOD)
+    assert ([rate["weight"] for rate in told["rates"]], told["most"]) == ([*weights.values()][:2], "100")
+    own = {"own": {"of": {"resolved": "0.0000000001"}, "over": "valid_callbacks"}}
+    rules = policy(rates=own, weights={"own": "1"})
+    assert sums(Counts("u", "U", valid_callbacks=4), rules, None, PERIOD)["rates"][0]["terms"] == [
+        {"measure": "resolved", "count": 0, "each": "0.0000000001"}
     ]
 
 

@@ -41,13 +41,21 @@ def dropped(number: int, how: str = "WITHDRAWN") -> Fact:
     return fact(number, Kind.DROPPED, how=how)
 
 
-def excluded(number: int, ground: str = "FORCE_MAJEURE") -> Fact:
-    return fact(number, Kind.EXCLUDED, ground=ground, kind="EXCLUSION")
+def excluded(number: int, ground: str = "FORCE_MAJEURE", unit: str = STREET) -> Fact:
+    return fact(number, Kind.EXCLUDED, ground=ground, kind="EXCLUSION", unit=unit)
 
 
 def blown(number: int, whistle: int = 1, street: str | None = None, **data: Any) -> Fact:
     said = {"number": whistle, "departments": [DEPARTMENT, OTHER], "street": street}
     return fact(number, Kind.WHISTLE, **said | data)
+
+
+def reported(number: int, whistle: int = 1, unit: str = DEPARTMENT, **data: bool) -> Fact:
+    return fact(number, Kind.REPORTED, number=whistle, unit=unit, **{"refused": False, "late": False} | data)
+
+
+def absent(number: int, whistle: int = 1, *units: str) -> Fact:
+    return fact(number, Kind.ABSENT, number=whistle, units=list(units))
 
 
 def ended(number: int, whistle: int = 1, *, justified: bool = True) -> Fact:
@@ -79,18 +87,9 @@ def test_an_appeal_that_nobody_has_been_called_back_about_is_received_and_no_mor
 
 
 def test_a_satisfied_answer_adds_one_to_everything_it_says() -> None:
-    assert only(sent(1), verdict(2)) == {
-        "received": 1,
-        "valid_callbacks": 1,
-        "contacted": 1,
-        "resolved": 1,
-        "satisfied": 1,
-        "closed": 1,
-        "callbacks": 1,
-        "contact_stated": 1,
-        "resolution_stated": 1,
-        "satisfaction_stated": 1,
-    }
+    said = ("received", "valid_callbacks", "contacted", "resolved", "satisfied", "closed", "callbacks")
+    stated = ("contact_stated", "resolution_stated", "satisfaction_stated")
+    assert only(sent(1), verdict(2)) == dict.fromkeys((*said, *stated), 1)
 
 
 @pytest.mark.parametrize(
@@ -214,16 +213,9 @@ def test_a_complex_appeal_is_hard() -> None:
 
 
 def called_in(*, refused: bool = False, late: bool = False, solved: bool = True, justified: bool = True) -> Life:
-    return life_of(
-        [
-            sent(1),
-            blown(2, street=STREET),
-            fact(3, Kind.REPORTED, unit=DEPARTMENT, refused=refused, late=late),
-            fact(4, Kind.PART_DONE, unit=DEPARTMENT, solved=solved),
-            ended(5, justified=justified),
-            excluded(6),
-        ]
-    )
+    done = fact(4, Kind.PART_DONE, number=1, unit=DEPARTMENT, solved=solved)
+    came = (blown(2, street=STREET), reported(3, refused=refused, late=late), done)
+    return life_of([sent(1), *came, ended(5, justified=justified), excluded(6)])
 
 
 def by_unit(life: Life) -> dict[str, dict[str, int]]:
@@ -248,6 +240,7 @@ def test_a_late_department_has_come_and_one_that_refuses_has_not() -> None:
 def test_a_whistle_is_credited_to_whoever_blew_it_and_not_to_whoever_has_the_appeal() -> None:
     facts = [sent(1), blown(2, 1, STREET, departments=[]), ended(5), sent(6, 2, SECOND), verdict(7, 2, SECOND)]
     facts += [blown(3, 2, SECOND, departments=[]), ended(4, 2, justified=False), blown(8, 3, STREET, departments=[])]
+    facts += [ended(9, 3, justified=False), blown(10, 4, STREET)]
     found = by_unit(life_of(facts))
     assert found[STREET] == {"whistles": 2, "whistles_justified": 1}
     assert [found[SECOND].get(name) for name in ("received", "whistles", "whistles_justified")] == [1, 1, None]
@@ -255,13 +248,44 @@ def test_a_whistle_is_credited_to_whoever_blew_it_and_not_to_whoever_has_the_app
 
 def test_a_whistle_that_names_nobody_is_that_of_the_responsible_unit() -> None:
     assert only(sent(1), blown(2, departments=[]), ended(3)) == {"received": 1, "whistles": 1, "whistles_justified": 1}
-    assert only(sent(1), ended(3)) == {"received": 1, "whistles_justified": 1}
+    assert only(sent(1), ended(3)) == {"received": 1, "whistles": 1, "whistles_justified": 1}
 
 
-def test_the_responsible_unit_comes_first_and_all_shares_have_the_ground_and_category() -> None:
+CALLED = (sent(1), blown(2, street=STREET, departments=[DEPARTMENT, OTHER, OTHER]))
+
+
+@pytest.mark.parametrize(
+    ("facts", "called"),
+    [
+        ((), set()),
+        ((fact(3, Kind.PART_DONE, number=1, unit=OTHER, solved=True),), set()),
+        ((reported(3),), {DEPARTMENT}),
+        ((reported(3, refused=True),), {DEPARTMENT}),
+        ((absent(3, 1, OTHER),), {OTHER}),
+        ((ended(3),), {DEPARTMENT, OTHER}),
+        ((absent(3, 1, OTHER), reported(4, unit=OTHER, late=True), ended(5)), {DEPARTMENT, OTHER}),
+    ],
+    ids=["waiting", "done", "came", "refused", "absent", "closed", "all"],
+)
+def test_a_call_counts_once_it_is_settled_and_a_whistle_once_it_is_closed(
+    facts: tuple[Fact, ...], called: set[str]
+) -> None:
+    found = by_unit(life_of([*CALLED, *facts]))
+    assert {unit: own["called"] for unit, own in found.items() if "called" in own} == dict.fromkeys(called, 1)
+    assert ("whistles" in found[STREET]) is any(one.kind == Kind.WHISTLE_CLOSED for one in facts)
+
+
+def test_a_department_is_called_once_by_every_whistle() -> None:
+    found = by_unit(life_of([*CALLED, reported(3), ended(4), blown(5, 2), absent(6, 2, OTHER), ended(7, 2)]))
+    assert (found[DEPARTMENT], found[OTHER]) == ({"called": 2, "reported": 1, "reported_in_time": 1}, {"called": 2})
+
+
+def test_the_responsible_unit_comes_first_and_an_exclusion_is_that_of_its_unit_alone() -> None:
     found = shares(called_in(), Rule.LAST)
-    assert found[0].unit_id == STREET
-    assert {(share.ground, share.category) for share in found} == {("FORCE_MAJEURE", "NOISE")}
+    assert [(one.unit_id, one.ground) for one in found] == [(STREET, "FORCE_MAJEURE"), (DEPARTMENT, ""), (OTHER, "")]
+    assert {share.category for share in found} == {"NOISE"}
+    both = shares(life_of([*called_in().facts, excluded(7, "DISPATCH_ERROR", OTHER)]), Rule.LAST)
+    assert [share.ground for share in both] == ["FORCE_MAJEURE", "", "DISPATCH_ERROR"]
 
 
 def test_a_life_up_to_a_moment_knows_what_happened_at_that_moment_and_nothing_later() -> None:
@@ -289,7 +313,9 @@ some_facts = st.lists(
         st.builds(lambda n, r, kind: fact(n, kind, r), hours, rounds, st.sampled_from([Kind.SIGNED, Kind.SIGNED_LATE])),
         st.builds(lambda n, r, yes: fact(n, Kind.CONTACTED, r, in_time=yes), hours, rounds, st.booleans()),
         st.builds(lambda n, r, yes: reviewed(n, stands=yes, round_=r), hours, rounds, st.booleans()),
-        st.builds(excluded, hours, st.sampled_from(["FORCE_MAJEURE", "DISPATCH_ERROR"])),
+        st.builds(excluded, hours, st.sampled_from(["FORCE_MAJEURE", "DISPATCH_ERROR"]), units),
+        st.builds(reported, hours, st.integers(1, 2), units, late=st.booleans(), refused=st.booleans()),
+        st.builds(absent, hours, st.integers(1, 2), units),
         st.builds(lambda n: fact(n, Kind.ESCALATED), hours),
         st.builds(blown, hours, st.integers(1, 2), st.sampled_from([None, STREET, OTHER])),
         st.builds(lambda n, whistle, yes: ended(n, whistle, justified=yes), hours, st.integers(1, 2), st.booleans()),
@@ -325,6 +351,7 @@ def test_the_answers_of_every_share_add_up(facts: list[Fact]) -> None:
             assert one.contacted <= one.contact_stated <= one.valid_callbacks <= one.callbacks <= one.received <= 1
             assert one.resolved <= one.resolution_stated <= one.valid_callbacks
             assert one.hard_resolved <= min(one.hard, one.resolved)
+            assert one.called <= 2, "of two whistles"
 
 
 @BRIEFLY

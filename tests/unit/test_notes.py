@@ -115,6 +115,9 @@ def test_a_signature_with_unused_bits_set_says_the_same_and_is_refused(last: str
         f"{LINE}— other.example\n",
         f"{LINE}— other+example {SIGNATURE}\n",
         f"{LINE}— other.example AA===\n",
+        LINE.replace("\n", "\r\n"),
+        LINE.replace("\n", "\r\n") + LINE,
+        *(f"{LINE[:-1]}{mark}{LINE}" for mark in ("\r", "\v", "\f", "\x1c", "\x85", "\u2028")),
     ],
 )
 def test_a_signature_line_that_is_malformed_spoils_the_note_even_beside_a_good_one(lines: str) -> None:

@@ -13,13 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
-from services.scoring_service.counting import MEASURES, Counts
+from services.scoring_service.counting import Counts
 from services.scoring_service.documents import (
     COLUMNS,
     COUNTS,
     columns_of,
     document_of,
-    measures_of,
     rows_of,
     sheet_of,
     workbook,
@@ -289,15 +288,11 @@ def test_the_summary_has_sums_and_means_and_nothing_that_only_one_unit_has() -> 
     assert not summary.keys() & (only_of_one | {"composite_change", "progress_rank", "points"})
 
 
-def test_every_measure_of_a_unit_can_be_had() -> None:
-    found = measures_of(table(unit("u", 1, 0, 0, 0, reworked=3)).scores[0])
-    assert (tuple(found), found["reworked"], found["satisfied"]) == (MEASURES, 3, 1)
-
-
 def test_a_policys_own_rates_stand_between_the_three_and_the_composite() -> None:
     columns = columns_of(document_of(table(unit("u", 1, 0, 0, 0, callbacks=1), rules=policy("PJ-RATES-2023"))))
     at = columns.index("satisfaction_rate")
     assert columns[at + 1 : at + 5] == ["completion_rate", "feedback_rate", "reached_rate", "composite"]
+    assert columns_of(document_of(table(rules=policy("PJ-RATES-2023")))) == columns
     assert columns_of(document_of(table(BIG))) == columns_of(document_of(table())) == list(COLUMNS)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
@@ -113,6 +114,26 @@ def test_every_shipped_policy_is_whole_and_says_where_its_figures_are_from(versi
 )
 def test_a_wrong_part_is_refused_in_words_that_help(changes: dict[str, Any], says: str) -> None:
     assert says in refused(**changes)
+
+
+def letters(number: int) -> str:
+    return f"{'ABCDE'[number // 26]}{chr(ord('A') + number % 26)}"
+
+
+GROUND = {"zh": "一", "en": "a", "source": "b"}
+MANY: dict[str, Callable[[int], Any]] = {
+    "rates": lambda number: {f"own_{letters(n).lower()}": RATE for n in range(number)},
+    "weight_changes": lambda number: [change(f"{1900 + n}-01", f"{1900 + n}-12") for n in range(number)],
+    "bands": lambda number: [band(letters(n), str(n), "100" if n == number - 1 else str(n + 1)) for n in range(number)],
+    "exclusions": lambda number: {"grounds": {letters(n): GROUND for n in range(number)}},
+    "incentives": lambda number: [incentive(id=f"hard-{n}") for n in range(number)],
+}
+
+
+@pytest.mark.parametrize("part", MANY)
+def test_there_are_at_most_fifty_of_any_kind_of_part(part: str) -> None:
+    assert policy(**{part: MANY[part](50)})
+    assert "at most 50 items" in refused(**{part: MANY[part](51)})
 
 
 def test_levels_that_lack_an_answer_are_named() -> None:

@@ -52,6 +52,15 @@ def test_who_has_too_few_callbacks_stands_behind_everybody_that_has_enough() -> 
     assert [one.provisional for one in table] == [False, False, True]
 
 
+@pytest.mark.parametrize("units", [[unit("one", 1, 1)], [FEW, unit("b", 3, 3), unit("a", 2, 1)]])
+@pytest.mark.parametrize("ties", ["ORDERED", "SHARED"])
+def test_where_all_have_too_few_callbacks_nobody_has_a_place(units: list[Counts], ties: str) -> None:
+    table = league_table(units, ranking(minimum=30, ties=ties), League.STREET_TOWN)
+    assert places(table) == [(one.unit_id, None) for one in sorted(units, key=lambda one: one.unit_id == "a")]
+    assert {(one.rated, one.provisional, one.label) for one in table} == {(True, True, None)}
+    assert [one.rank for one in league_table([*units, WORST], ranking(minimum=30))] == [*range(1, len(units) + 2)]
+
+
 def test_without_a_minimum_the_better_figure_leads() -> None:
     assert names(league_table([FEW, MANY, WORST], ranking(minimum=1))) == ["few", "many", "worst"]
 
@@ -136,8 +145,11 @@ def test_a_ranking_is_everybody_once_and_its_places_are_those_of_a_race(
     table = league_table(units, ranking(minimum=30, ties=ties, by=by, strength=10))
     assert sorted(names(table)) == sorted(one.unit_id for one in units)
     ranks = [one.rank for one in table if one.rated]
-    assert all(rank is not None and rank <= place for place, rank in enumerate(ranks, 1))
-    assert all(rank in {place, ranks[place - 2]} for place, rank in enumerate(ranks, 1))
+    if any(one.valid_callbacks >= 30 for one in units):
+        assert all(rank is not None and rank <= place for place, rank in enumerate(ranks, 1))
+        assert all(rank in {place, ranks[place - 2]} for place, rank in enumerate(ranks, 1))
+    else:
+        assert set(ranks) <= {None}
     assert all(one.rank is None for one in table[len(ranks) :])
 
 

@@ -316,6 +316,14 @@ def test_a_pooled_summary_is_weighed_as_its_league_and_month() -> None:
     assert text(summary_of(scores, rules, None, "2025-06").composite) == "56"
 
 
+@pytest.mark.parametrize(
+    ("figure", "shown"),
+    [("-0.00004", "0"), ("-0", "0"), ("0", "0"), ("-0.00005", "-0.0001"), ("-10", "-10"), ("100.0000", "100")],
+)
+def test_a_figure_is_written_without_a_sign_where_it_is_nought(figure: str, shown: str) -> None:
+    assert text(Decimal(figure)) == shown
+
+
 def test_numbers_are_named_and_a_name_that_is_no_measure_is_a_mistake() -> None:
     assert counted("u", "U", numbers(resolved=2, parts_solved=1)) == Counts("u", "U", resolved=2, parts_solved=1)
     with pytest.raises(KeyError):
