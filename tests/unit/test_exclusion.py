@@ -16,6 +16,7 @@ from services.scoring_service.exclusion import (
     Lapse,
     Reject,
 )
+from services.scoring_service.life import Rule, life_of, shares
 from shared.contracts.envelope import BEIJING, Actor, Payload
 from shared.contracts.scoring import (
     ExclusionAppealed,
@@ -27,6 +28,7 @@ from shared.contracts.scoring import (
 from shared.engine.decider import Command, IllegalTransition
 from tests.support.spec import given
 from tests.unit.pairs import ILLEGAL, NOT_YOURS, NOTHING, every_pair, outcome
+from tests.unit.test_lives import OTHER, called_in, excluded
 
 AT = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 MOMENT, DAY = timedelta(milliseconds=1), timedelta(days=1)
@@ -294,6 +296,13 @@ def test_a_claim_lapses_when_its_time_is_over_and_not_before(state: str, by: dat
     given(EXCLUSIONS, *HISTORIES[state]).when(lapse(by)).then(LAPSED.model_copy(update={"decide_by": by}))
 
 
+def test_an_exclusion_that_was_granted_is_that_of_its_unit_alone() -> None:
+    found = shares(called_in(), Rule.LAST)
+    assert [(one.unit_id, one.ground) for one in found] == [(STREET, "FORCE_MAJEURE"), (DEPARTMENT, ""), (OTHER, "")]
+    both = shares(life_of([*called_in().facts, excluded(7, "DISPATCH_ERROR", OTHER)]), Rule.LAST)
+    assert [share.ground for share in both] == ["FORCE_MAJEURE", "", "DISPATCH_ERROR"]
+
+
 def test_what_is_said_about_a_claim_that_there_is_not_changes_nothing() -> None:
     state = EXCLUSIONS.fold([CLAIMED])
     assert EXCLUSIONS.evolve(state, LAPSED.model_copy(update={"exclusion_id": "x9"})) == state
@@ -302,7 +311,7 @@ def test_what_is_said_about_a_claim_that_there_is_not_changes_nothing() -> None:
 
 
 def test_a_refusal_names_the_command_and_where_the_claim_stands() -> None:
-    with pytest.raises(IllegalTransition, match="Approve is not possible in state LAPSED"):
+    with pytest.raises(IllegalTransition, match="approve is not possible in state LAPSED"):
         EXCLUSIONS.decide(approve(), EXCLUSIONS.fold(HISTORIES["LAPSED"]))
 
 

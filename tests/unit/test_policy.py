@@ -148,8 +148,13 @@ def test_a_number_that_is_not_an_integer_is_refused(changes: dict[str, Any]) -> 
 
 
 def test_a_figure_has_up_to_ten_places() -> None:
-    levels = read_policy(document(levels=LEVELS | {"SATISFIED": "0.1234567891"})).levels
-    assert levels[Satisfaction.SATISFIED] == Decimal("0.1234567891")
+    levels = read_policy(document(levels=LEVELS | {"NOT_STATED": "0.1234567891"})).levels
+    assert levels[Satisfaction.NOT_STATED] == Decimal("0.1234567891")
+
+
+def test_who_is_more_satisfied_counts_at_least_as_much() -> None:
+    with pytest.raises(ValidationError, match="satisfied counts"):
+        read_policy(document(levels=LEVELS | {"SATISFIED": "0.5"}))
 
 
 def test_weights_that_miss_one_by_very_little_are_refused() -> None:

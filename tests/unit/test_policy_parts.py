@@ -116,6 +116,27 @@ def test_a_wrong_part_is_refused_in_words_that_help(changes: dict[str, Any], say
     assert says in refused(**changes)
 
 
+LEVELS = {"SATISFIED": "1", "BASICALLY_SATISFIED": "0.9", "DISSATISFIED": "0", "NOT_STATED": "0"}
+
+
+@pytest.mark.parametrize(
+    ("levels", "fits"),
+    [
+        ({"BASICALLY_SATISFIED": "1"}, True),
+        ({"BASICALLY_SATISFIED": "0"}, True),
+        ({"NOT_STATED": "1"}, True),
+        ({"SATISFIED": "0.8"}, False),
+        ({"DISSATISFIED": "0.91"}, False),
+        ({"SATISFIED": "0", "BASICALLY_SATISFIED": "0", "DISSATISFIED": "1"}, False),
+    ],
+)
+def test_nobody_counts_more_for_being_less_satisfied(levels: dict[str, str], fits: bool) -> None:
+    if fits:
+        assert policy(levels=LEVELS | levels).levels
+    else:
+        assert "levels: satisfied counts at least as much as basically" in refused(levels=LEVELS | levels)
+
+
 def letters(number: int) -> str:
     return f"{'ABCDE'[number // 26]}{chr(ord('A') + number % 26)}"
 

@@ -20,14 +20,14 @@ ITSELF = Actor("STREET_HANDLER", UNIT, "clerk")
 CITY = Actor("MUNICIPAL_ADMIN", "110000001", "officer")
 
 
-def credit(credit_id: str = "c1") -> CreditGranted:
-    return CreditGranted(
-        credit_id=credit_id, unit_id=UNIT, kind="HARD_CASE", period="2026-12", decision="2026-7", appeals=("a1",)
-    )
+def credit(credit_id: str = "c1", **changes: Any) -> CreditGranted:
+    """Each rests on a decision of its own."""
+    of = {"kind": "HARD_CASE", "period": "2026-12", "decision": f"2026-{credit_id}", "appeals": ("a1",)}
+    return CreditGranted(credit_id=credit_id, unit_id=UNIT, **of | changes)
 
 
-def grant(credit_id: str = "c1", actor: Actor = CITY) -> GrantCredit:
-    return GrantCredit(at=AT, actor=actor, facts=credit(credit_id))
+def grant(credit_id: str = "c1", actor: Actor = CITY, **changes: Any) -> GrantCredit:
+    return GrantCredit(at=AT, actor=actor, facts=credit(credit_id, **changes))
 
 
 def withdraw(credit_id: str = "c1", actor: Actor = CITY) -> WithdrawCredit:
@@ -53,6 +53,22 @@ def test_a_credit_is_given_as_it_was_decided() -> None:
 
 def test_a_credit_is_taken_back_by_another_decision() -> None:
     given(CREDITS, credit()).when(withdraw()).then(WITHDRAWN)
+
+
+SAME = {"decision": "2026-c1"}
+
+
+def test_a_decision_is_credited_once_for_a_kind_and_period_until_it_is_taken_back() -> None:
+    given(CREDITS, credit(), credit("c2")).when(grant("c3", **SAME)).then_refused("CREDIT_GIVEN")
+    given(CREDITS, credit(), WITHDRAWN).when(grant("c3", **SAME)).then(credit("c3", **SAME))
+    given(CREDITS, credit(), WITHDRAWN, credit("c2", **SAME)).when(grant("c3", **SAME)).then_refused("CREDIT_GIVEN")
+    for other in ({"period": "2027-01"}, {"kind": "PROACTIVE"}):
+        given(CREDITS, credit()).when(grant("c3", **SAME | other)).then(credit("c3", **SAME | other))
+
+
+def test_a_credit_for_a_hard_case_names_the_appeal() -> None:
+    given(CREDITS).when(grant(appeals=())).then_refused("CASE_MISSING")
+    given(CREDITS).when(grant(appeals=(), kind="PROACTIVE")).then(credit(appeals=(), kind="PROACTIVE"))
 
 
 def test_a_unit_goes_on_the_list_and_off_it_by_decisions() -> None:
