@@ -39,12 +39,17 @@ def _withheld(
     items: Sequence[Mapping[str, Any]], small_cell: int, below: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> tuple[set[str], bool]:
     """The units that are withheld, and whether the totals must be."""
-    some = sorted((_least(item, below), item["unit_id"]) for item in items if item["received"])
-    number = sum(1 for callbacks, _ in some if callbacks < small_cell)
-    while 0 < number < len(some) and (number < 2 or sum(callbacks for callbacks, _ in some[:number]) < small_cell):
+    some = sorted((item for item in items if item["received"]), key=lambda one: (_least(one, below), one["unit_id"]))
+    number = sum(1 for one in some if _least(one, below) < small_cell)
+    while 0 < number < len(some) and not _enough(some[:number], small_cell):
         number += 1
-    together = sum(callbacks for callbacks, _ in some[:number])
-    return {unit for _, unit in some[:number]}, bool(number) and (number < 2 or together < small_cell)
+    return {one["unit_id"] for one in some[:number]}, bool(number) and not _enough(some[:number], small_cell)
+
+
+def _enough(withheld: Sequence[Mapping[str, Any]], small_cell: int) -> bool:
+    """Whether what the totals leave for the withheld is of several units and enough people, or of nobody."""
+    left = (sum(one[name] for one in withheld) for name in ("received", "valid_callbacks"))
+    return len(withheld) > 1 and all(number == 0 or number >= small_cell for number in left)
 
 
 def _least(item: Mapping[str, Any], below: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
