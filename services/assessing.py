@@ -33,7 +33,7 @@ def score_command(
     try:
         rules = policy_named(policy)
         with counts.open(encoding="utf-8-sig", newline="") as lines:
-            units = read_counts(lines, rules)
+            units = read_counts(lines, rules, league, period or None)
     except WrongCounts as error:
         raise CannotStart(str(error)) from None
     except UnicodeDecodeError:

@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -46,7 +47,7 @@ def policy_named(name: str) -> Policy:
         raise WrongCounts(f"{file}: {f'/{place}: ' if place else ''}{where['msg']}") from None
 
 
-def read_counts(lines: TextIO, policy: Policy) -> list[Counts]:
+def read_counts(lines: TextIO, policy: Policy, league: League | None = None, period: str | None = None) -> list[Counts]:
     """From CSV with the columns unit[,name] and the measures that the policy's weights rest on; others are nought where
     they are not there, except that who was asked is taken to have answered. Raises WrongCounts.
     """
@@ -59,7 +60,7 @@ def read_counts(lines: TextIO, policy: Policy) -> list[Counts]:
         raise WrongCounts("the table has no column unit")
     if unknown := set(names) - {"unit", "name", *MEASURES}:
         raise WrongCounts(f"unknown columns {', '.join(sorted(unknown))}; there are unit, name, {', '.join(MEASURES)}")
-    needed = _needed(policy)
+    needed = _needed(policy, policy.weights_for(league, period))
     if missing := sorted(needed - set(names)):
         raise WrongCounts(f"{policy.version} rests on {', '.join(missing)}, and there is no such column")
     units: dict[str, Counts] = {}
@@ -71,9 +72,9 @@ def read_counts(lines: TextIO, policy: Policy) -> list[Counts]:
     return list(units.values())
 
 
-def _needed(policy: Policy) -> set[str]:
+def _needed(policy: Policy, weights: Mapping[str, Decimal]) -> set[str]:
     """The columns without which the weighted rates would be nought for want of counts."""
-    rates = [policy.every_rate[name] for name, weight in policy.weights.items() if weight]
+    rates = [policy.every_rate[name] for name, weight in weights.items() if weight]
     measures = {name for rate in rates for name, each in rate.of.items() if each} | {rate.over for rate in rates}
     return measures - set(_ASSUMED)
 

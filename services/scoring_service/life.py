@@ -245,6 +245,7 @@ def _whistles(life: Life, lead: str) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
     blown: dict[int, Fact] = {}
     called: set[tuple[int, str]] = set()
+    came: set[tuple[int, str]] = set()
 
     def count(unit: str, name: str, number: int = 1) -> None:
         mine = found.setdefault(unit, {})
@@ -264,8 +265,10 @@ def _whistles(life: Life, lead: str) -> dict[str, dict[str, int]]:
                 blown[data["number"]] = fact
             case Kind.REPORTED:
                 call(data["number"], [data["unit"]])
-                count(data["unit"], "reported", int(not data["refused"]))
-                count(data["unit"], "reported_in_time", int(not data["refused"] and not data["late"]))
+                if not data["refused"] and (data["number"], data["unit"]) not in came:
+                    came.add((data["number"], data["unit"]))
+                    count(data["unit"], "reported")
+                    count(data["unit"], "reported_in_time", int(not data["late"]))
             case Kind.ABSENT:
                 call(data["number"], data["units"])
             case Kind.PART_DONE:

@@ -28,6 +28,7 @@ def owned(life: Life) -> Ownership:
     units = {str(fact.data["unit"]) for fact in sent}
     units |= {each.unit_id for each in life.rounds.values() if each.unit_id is not None}
     units |= {share.unit_id for share in shares(life, Rule.LAST)}
+    units |= {unit for fact in life.whistles for unit in fact.data.get("departments", ())}
     districts = [fact.data.get("district") for fact in sent]
     return Ownership(frozenset(units), next((one for one in reversed(districts) if one), None))
 

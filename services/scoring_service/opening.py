@@ -13,6 +13,7 @@ OPEN = (
 """What everybody may see, with the rates. Not the answers one by one, and no changes: the period before had its own
 small cells, which a change would tell.
 """
+_FIGURES = ("low", "high")
 _ALWAYS = frozenset(("unit_id", "name"))
 
 
@@ -53,7 +54,11 @@ def _enough(withheld: Sequence[Mapping[str, Any]], small_cell: int) -> bool:
 
 
 def _least(item: Mapping[str, Any], below: Mapping[str, Sequence[Mapping[str, Any]]]) -> int:
-    """The smallest number of people that some figure about the unit stands for."""
+    """The smallest number of people that some figure about the unit stands for; nobody where it would tell of a single
+    withheld one below.
+    """
+    if sum(1 for one in below.get(item["unit_id"], ()) if one["withheld"]) == 1:
+        return 0
     open_ = [one for one in below.get(item["unit_id"], ()) if not one["withheld"]]
     rest = {name: item[name] - sum(one[name] for one in open_) for name in ("received", "valid_callbacks")}
     figures = [item["received"], item["valid_callbacks"], *(rest.values() if open_ else ())]
@@ -62,7 +67,8 @@ def _least(item: Mapping[str, Any], below: Mapping[str, Sequence[Mapping[str, An
 
 def _open(item: Mapping[str, Any]) -> dict[str, Any]:
     shown = {name: value for name, value in item.items() if name in OPEN}
-    return shown | {name: _coarse(value) for name, value in item.items() if name.endswith("_rate")}
+    figures = [name for name in item if name in _FIGURES or name.endswith("_rate")]
+    return shown | {name: _coarse(item[name]) for name in figures}
 
 
 def _coarse(rate: str | None) -> str | None:

@@ -61,8 +61,9 @@ def sample(annotation: Any, numbers: count[int]) -> Any:
         is_personal = any(isinstance(mark, PersonalMark) for mark in marks)
         return f"{CANARY}{next(numbers)}." if is_personal else sample(inner, numbers)
     if get_origin(annotation) is tuple:
-        inner = get_args(annotation)[0]
-        return (sample(inner, numbers), sample(inner, numbers))
+        several = get_args(annotation)
+        inner = (several[0], several[0]) if Ellipsis in several else several
+        return tuple(sample(one, numbers) for one in inner)
     if get_origin(annotation) is Literal:
         return get_args(annotation)[0]
     if get_origin(annotation) is dict:
