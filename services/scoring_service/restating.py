@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy import RowMapping, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scoring_service.closing import PERIOD, ClosePeriod, Period, RestatePeriod
 from services.scoring_service.counting import CREDITS, MEASURES
@@ -22,13 +23,14 @@ from services.scoring_service.tables import snapshot
 from services.scoring_service.views import PUBLICATIONS
 from shared.contracts.codes import Basis
 from shared.contracts.envelope import Actor
-from shared.contracts.scoring import PeriodClosed, PeriodRestated
+from shared.contracts.scoring import Cause, PeriodClosed, PeriodRestated
 from shared.engine.consume import TRANSIENT
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.eventlog.notes import Signer
 
 LOOK_SECONDS = 5.0
+HEARD_LATE = timedelta(hours=1)
 RESTATING = Actor("RESTATING")
 log = structlog.get_logger()
 
@@ -94,7 +96,7 @@ async def restatements(running: Running, period: str, now: datetime) -> list[Per
                 continue
             names = {unit for figures in facts["figures"] for unit, _, _ in figures.units}
             units = behind(names, await units_at(connection, rows[0]["as_of"]), policy)
-            causes, number = await causes_since(connection, Scope(policy, period, Basis.ALL), row["as_of"], units)
+            causes, number = await _causes(connection, Scope(policy, period, Basis.ALL), row["as_of"], units)
             more = {
                 "number": row["number"] + 1,
                 "replaces": row["digest"],
@@ -103,6 +105,17 @@ async def restatements(running: Running, period: str, now: datetime) -> list[Per
             }
             found.append(signed(PeriodRestated, facts | more, signer_of(running)))
         return found
+
+
+async def _causes(
+    connection: AsyncConnection, scope: Scope, as_of: datetime, units: frozenset[str]
+) -> tuple[list[Cause], int]:
+    """What has changed since; where that is nothing, what was said shortly before and heard of only afterwards."""
+    for since in (as_of, as_of - HEARD_LATE):
+        causes, number = await causes_since(connection, scope, since, units)
+        if number:
+            break
+    return causes, number
 
 
 def _same(facts: Mapping[str, object], row: RowMapping, policy: Policy) -> bool:
