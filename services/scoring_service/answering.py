@@ -92,4 +92,4 @@ def page_of(document: Mapping[str, Any]) -> dict[str, Any]:
     own = [name for name in columns_of(document) if name not in COLUMNS]
     columns = [*_PRINTED[:7], *own, *_PRINTED[7:]]
     head = {name: document.get(name) for name in ("day", "period", "league", "basis", "policy", "as_of", "digest")}
-    return {**head, "columns": columns, "titles": COLUMNS, "items": document["items"], "summary": document["summary"]}
+    return {**head, "columns": columns, "items": document["items"], "summary": document["summary"]}

@@ -20,7 +20,7 @@ from services.scoring_service.period import bounds, period_of
 from services.scoring_service.policy import Policy
 from services.scoring_service.policy_parts import PERIOD_PATTERN
 from services.scoring_service.reading import Scope as Counted
-from services.scoring_service.reading import policy_for, policy_in_force, policy_named
+from services.scoring_service.reading import policy_for, policy_named, policy_of
 from services.scoring_service.tables import read_table, snapshot
 from services.scoring_service.views import CLAIMS
 from shared.contracts.codes import Basis, League
@@ -77,7 +77,7 @@ async def claim(call: Call[ClaimBody]) -> Plan:
     async with snapshot(running) as connection:
         life = await read_life(connection, call.subject)
         call.must_see(owned(life))
-        policy = await _policy_of(connection, life, call.now)
+        policy = await policy_of(connection, life.registered_at, call.now)
     scored = [share.unit_id for share in shares(life, Rule(policy.counted_round))]
     if not scored:
         raise Refused("NOT_ASSESSED", "this appeal is in nobody's figures")
@@ -116,13 +116,6 @@ def _period(life: Life, policy: Policy) -> str:
 def _claim_until(life: Life, policy: Policy) -> datetime:
     end = bounds(_period(life, policy), policy.period_start_day)[1]
     return end + timedelta(days=policy.exclusions.claim_days)
-
-
-async def _policy_of(connection: Any, life: Life, now: datetime) -> Policy:
-    """The policy of the period that the appeal belongs to."""
-    current = await policy_in_force(connection, now, now)
-    period = period_of(life.registered_at or now, current.period_start_day)
-    return await policy_for(connection, None, period, now)
 
 
 async def approve(call: Call[ApproveBody]) -> Plan:

@@ -15,13 +15,13 @@ from starlette.responses import JSONResponse, Response
 from services.scoring_service.answering import VARY, AsOf, CanReadScores, Period, Version, past
 from services.scoring_service.documents import document_of
 from services.scoring_service.explaining import Explained, adds, effect, rounds_of, standing_of
-from services.scoring_service.life import Life, life_of, shares
+from services.scoring_service.life import life_of, shares
 from services.scoring_service.lives import owned, read_life
-from services.scoring_service.period import neighbour, period_of
+from services.scoring_service.period import neighbour
 from services.scoring_service.policy import Policy, read_policy
 from services.scoring_service.policy_parts import PeriodKey
 from services.scoring_service.reading import Scope as Counted
-from services.scoring_service.reading import behind, policy_for, policy_in_force, policy_named, units_at
+from services.scoring_service.reading import behind, policy_for, policy_named, policy_of, units_at
 from services.scoring_service.simulating import moves, outcome
 from services.scoring_service.tables import LeagueTable, counts_of_unit, read_table, snapshot
 from services.scoring_service.tallying import LIVES, facts_in
@@ -61,20 +61,15 @@ async def get_explanation(
             raise NotYours
         if at is not None:
             life = life_of(life.facts, at)
-        rules = await _rules(connection, policy, life, at or now)
+        if policy is not None:
+            rules = await policy_named(connection, policy)
+        else:
+            rules = await policy_of(connection, life.registered_at, at or now)
         explained = Explained(life, rules, asking.principal.unit_id)
         answer = _about(appeal_id, explained) | {"as_of": rfc3339(at or now)}
         if explained.share is not None and explained.period is not None:
             answer |= await _in_table(connection, explained, at, now)
     return JSONResponse(answer, headers=VARY)
-
-
-async def _rules(connection: AsyncConnection, version: str | None, life: Life, at: datetime) -> Policy:
-    """The policy of the period that the appeal was registered in."""
-    if version is not None:
-        return await policy_named(connection, version)
-    current = await policy_in_force(connection, at, at)
-    return await policy_for(connection, None, period_of(life.registered_at or at, current.period_start_day), at)
 
 
 def _about(appeal_id: str, explained: Explained) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from services.scoring_service.counting import CREDITS, MEASURES, NOTHING, Counts, Numbers, added, counted, numbers
 from services.scoring_service.life import Rule, Share, day_of, life_of, shares
-from services.scoring_service.period import bounds, report_day
+from services.scoring_service.period import bounds, period_of, report_day
 from services.scoring_service.policy import Policy, read_policy
 from services.scoring_service.tallying import LIVES, MIXES, TALLIES, facts_in, registered_within
 from services.scoring_service.views import POLICIES, STANDINGS, UNITS
@@ -117,6 +117,12 @@ async def policy_for(connection: AsyncConnection, version: str | None, period: s
     end = bounds(period, policy.period_start_day)[1]
     last = end - timedelta(microseconds=1)
     return await policy_in_force(connection, last, last) if end <= at else policy
+
+
+async def policy_of(connection: AsyncConnection, registered_at: datetime | None, at: datetime) -> Policy:
+    """The policy of the period that an appeal was registered in, seen from a moment. Raises NotYours."""
+    current = await policy_in_force(connection, at, at)
+    return await policy_for(connection, None, period_of(registered_at or at, current.period_start_day), at)
 
 
 async def _read(connection: AsyncConnection, query: Any) -> Policy:
