@@ -37,7 +37,14 @@ async def tracked(running: Running, row: RowMapping) -> dict[str, Any]:
         seen["notice"]["into"] = (await case_row(running, seen["notice"]["into"]))["ticket_no"]
     seen["advice"] = [advice(call) for call in ("119", "110", "120", "122") if call in split(row["alerts"])]
     seen |= {"steps": _steps(story), "answers": _answers(story), "messages": _messages(story)}
+    seen["receipt"] = _receipt(story)
     return seen | {"attachments": listed_attachments(story), "evaluation": _evaluation(story)}
+
+
+def _receipt(story: Story) -> dict[str, str]:
+    """Where to fetch the proof that this appeal stands in the log."""
+    event_id = next(str(one["event_id"]) for one in story if _name(one) == "intake.appeal-registered")
+    return {"event_id": event_id, "proof": f"/intake/v1/log/proof?event_id={event_id}"}
 
 
 def _steps(story: Story) -> list[dict[str, Any]]:

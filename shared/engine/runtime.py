@@ -24,6 +24,7 @@ from shared.engine.execute import Executor
 from shared.engine.forgetting import forgetting
 from shared.engine.gauges import watch
 from shared.engine.ids import Ids, SystemIds
+from shared.engine.notarising import notarise
 from shared.engine.objects import Objects, objects_of
 from shared.engine.projections import Projection, View, active_consumers, retire
 from shared.engine.reacting import Reacting, Reactions
@@ -204,6 +205,9 @@ class Running:
         if Role.CLOCK in roles and self.service.deadlines is not None:
             sweeper = Sweeper(self.service.name, self.service.deadlines, self.pool, self.executor, self.clock)
             jobs["sweeper"] = sweeper.run(self.bell)
+        if Role.CLOCK in roles:
+            name, seed = self.service.name, self.secrets.signing
+            jobs["notary"] = notarise(name, self.pool, self.settings, seed, self.bell)
         if Role.RELAY in roles and self.settings.kafka_bootstrap is not None:
             jobs["relay"] = relay(self.service.name, self.log, self.pool, self.bell, self.settings).run()
         return jobs

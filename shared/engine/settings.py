@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     kafka_replicas: Annotated[int, Field(ge=1, le=9, description="copies of every topic that is created")] = 1
     webhook_networks: Annotated[str, Field(description="CIDRs, comma separated, that webhooks may call inside")] = ""
     origin: Annotated[str, Field(pattern=r"^[^\s+]{1,100}$", description="whom what we sign is from")] = "jiesu.example"
+    notary: Annotated[Path | None, Field(description="folder of the last checkpoints signed; HOME/notary")] = None
+    witnesses: Annotated[FilePath | None, Field(description="C2SP tlog-policy: who must cosign checkpoints")] = None
     public_url: Annotated[str, Field(pattern=r"^https?://\S+$", description="where residents' links lead")] = (
         "http://127.0.0.1:8000"
     )
@@ -103,6 +105,10 @@ class Settings(BaseSettings):
     @property
     def embedded(self) -> bool:
         return self.database_url is None
+
+    @property
+    def notary_dir(self) -> Path:
+        return self.notary or self.home / "notary"
 
     @property
     def keys_dir(self) -> Path:

@@ -39,6 +39,7 @@ APPEND_SECONDS = Histogram(
 DELIVERED = Counter("jiesu_webhook_deliveries_total", "Webhook attempts, by how they went.", ["service", "outcome"])
 NOTIFIED = Counter("jiesu_notifications_total", "What became of notices to people, step by step.", ["step"])
 STREAMS = Gauge("jiesu_streams_open", "Clients that follow the event stream now.", ["service"])
+UNSIGNED = Gauge("jiesu_unsigned_events", "Events that no published checkpoint covers yet.", ["service"])
 DEADLINES_FIRED = Counter("jiesu_deadlines_fired_total", "Deadlines whose command was carried out.", ["service"])
 DEADLINE_LATENESS = Histogram(
     "jiesu_deadline_lateness_seconds", "How long after its due time a deadline fired.", ["service"],

@@ -96,6 +96,7 @@ def _log_grants(schema: str) -> list[str]:
         f'GRANT SELECT ON events, log_heads, idempotency TO "{role}"',
         f'GRANT SELECT, INSERT, UPDATE, DELETE ON cursors, deadlines, parked, view_generations TO "{role}"',
         f'GRANT SELECT, INSERT, UPDATE, DELETE ON webhooks TO "{role}"',
+        f'GRANT SELECT, INSERT ON tree_ranges, tree_tiles, checkpoints TO "{role}"',
         f'GRANT USAGE ON SEQUENCE ticket_numbers TO "{role}"',
         f'ALTER FUNCTION {append} SET search_path = "{schema}", pg_temp',
         f"REVOKE ALL ON FUNCTION {append} FROM PUBLIC",

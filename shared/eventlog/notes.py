@@ -1,27 +1,19 @@
-"""Signed notes (C2SP signed-note, Ed25519): a text that anybody can check with a public key of one line."""
+"""Signing notes (C2SP signed-note and tlog-cosignature, Ed25519): texts that anybody can check with a key of one line.
+
+How they are read stands in verify.py, which is given to strangers and therefore stands alone.
+"""
 
 from __future__ import annotations
 
-import re
-from base64 import b64decode, b64encode
+from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import sha256
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-ED25519 = b"\x01"
-ID_BYTES = 4
+from shared.eventlog.verify import COSIGNATURE, ED25519
+
 MARK = "— "
-_LINE = re.compile(rf"{MARK}([^\s+]+) ([A-Za-z0-9+/]+={{0,2}})")
-
-
-class NoteRefused(Exception):
-    """The note is not signed by this key, or is no note; the message says which."""
-
-
-def _key_id(name: str, public: bytes) -> bytes:
-    return sha256(name.encode() + b"\n" + ED25519 + public).digest()[:ID_BYTES]
 
 
 @dataclass(frozen=True)
@@ -30,52 +22,39 @@ class Signer:
 
     name: str
     seed: bytes
+    kind = ED25519
 
     @property
     def _key(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
     @property
+    def _public(self) -> bytes:
+        return self.kind + self._key.public_key().public_bytes_raw()
+
+    @property
+    def _id(self) -> bytes:
+        return sha256(self.name.encode() + b"\n" + self._public).digest()[:4]
+
+    @property
     def verifier_key(self) -> str:
         """What is published: name, key id and key in one line."""
-        public = self._key.public_key().public_bytes_raw()
-        return f"{self.name}+{_key_id(self.name, public).hex()}+{b64encode(ED25519 + public).decode()}"
+        return f"{self.name}+{self._id.hex()}+{b64encode(self._public).decode()}"
 
     def sign(self, text: str) -> str:
         """The note. The text ends with a newline."""
-        key = self._key
-        signature = _key_id(self.name, key.public_key().public_bytes_raw()) + key.sign(text.encode())
-        return f"{text}\n{MARK}{self.name} {b64encode(signature).decode()}\n"
+        return f"{text}\n{self._line(self._key.sign(text.encode()))}"
+
+    def _line(self, signature: bytes) -> str:
+        return f"{MARK}{self.name} {b64encode(self._id + signature).decode()}\n"
 
 
-def opened(note: str, verifier_key: str) -> str:
-    """The text of a note, once its signature by this key has been checked. Raises NoteRefused."""
-    text, parted, signatures = note.rpartition("\n\n")
-    if not parted or not signatures.endswith("\n"):
-        raise NoteRefused("this is not a signed note")
-    try:
-        name, key_id, encoded = verifier_key.split("+", 2)
-        kind, public = b64decode(encoded, validate=True)[:1], b64decode(encoded, validate=True)[1:]
-        key = Ed25519PublicKey.from_public_bytes(public)
-    except ValueError:
-        raise NoteRefused("this is not a verifier key") from None
-    if kind != ED25519 or _key_id(name, public).hex() != key_id:
-        raise NoteRefused("the verifier key does not fit its own id")
-    lines = [_LINE.fullmatch(line) for line in signatures[:-1].split("\n")]
-    if not all(lines):
-        raise NoteRefused("this is not a signed note")
-    for line in lines:
-        if line and line[1] == name and _signed(key, _key_id(name, public), line[2], f"{text}\n"):
-            return f"{text}\n"
-    raise NoteRefused("no signature by this key fits")
+class Cosigner(Signer):
+    """A witness: its signature says that at this time it had seen no other history than this checkpoint's."""
 
+    kind = COSIGNATURE
 
-def _signed(key: Ed25519PublicKey, key_id: bytes, encoded: str, text: str) -> bool:
-    try:
-        signature = b64decode(encoded, validate=True)
-        if signature[:ID_BYTES] != key_id or b64encode(signature).decode() != encoded:
-            return False
-        key.verify(signature[ID_BYTES:], text.encode())
-    except (ValueError, InvalidSignature):
-        return False
-    return True
+    def cosign(self, text: str, seconds: int) -> str:
+        """The signature line for a checkpoint's text, at a time in seconds since the epoch."""
+        signature = self._key.sign(f"cosignature/v1\ntime {seconds}\n{text}".encode())
+        return self._line(seconds.to_bytes(8, "big") + signature)

@@ -35,6 +35,7 @@ from shared.web.commands import CommandRoute
 from shared.web.identity import Tokens
 from shared.web.openapi import document
 from shared.web.problems import Problem, pointer, problem_of, problem_response
+from shared.web.record import record_router
 from shared.web.streams import stream_route
 from shared.web.visibility import Owners
 from shared.web.webhooks import webhook_router
@@ -75,9 +76,9 @@ def create_app(api: Api, running: Running, tokens: Tokens) -> Face:
     app.state.running, app.state.tokens = running, tokens
     _refuse_unscoped(api.reads)
     app.include_router(api.reads)
-    webhooks = webhook_router()
-    _refuse_unscoped(webhooks)
-    app.include_router(webhooks)
+    for router in (webhook_router(), record_router(running)):
+        _refuse_unscoped(router)
+        app.include_router(router)
     app.router.routes.extend([*_operational(running), stream_route(running, tokens, api.owners)])
     app.openapi = lambda: document(app, api.commands)  # type: ignore[method-assign]
     for error in (Problem, HTTPException, RequestValidationError, Exception):

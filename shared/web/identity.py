@@ -66,6 +66,7 @@ class Scope(StrEnum):
     JUDGE = "exclusion:judge"
     KEEP_STANDINGS = "standings:keep"
     CLOSE_PERIODS = "period:close"
+    AUDIT = "log:read"
 
 
 class Reach(StrEnum):
@@ -149,7 +150,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
     "ENTERPRISE_HANDLER": _HANDLER,
     "COMMUNITY_ASSISTANT": _PARTICIPANT,
     "MASS_ORG_PARTICIPANT": _PARTICIPANT,
-    "AUDITOR": _HOTLINE_READ | {Scope.SUBSCRIBE: Reach.ALL, Scope.INVESTIGATE: Reach.ALL},
+    "AUDITOR": _HOTLINE_READ | dict.fromkeys((Scope.SUBSCRIBE, Scope.INVESTIGATE, Scope.AUDIT), Reach.ALL),
     "ANALYST": {Scope.READ_REFERENCE: Reach.ALL, Scope.READ_SCORES: Reach.ALL},
     "GATEWAY": {Scope.BRING_REPLIES: Reach.ALL},
     "INTEGRATOR": {

@@ -14,8 +14,9 @@ import pytest_asyncio
 from openpyxl import load_workbook
 
 from shared.eventlog.canonical import canonical
-from shared.eventlog.notes import NoteRefused, opened
+from shared.eventlog.verify import Bad
 from tests.support.city import START, Reply
+from tests.support.notes import opened
 from tests.support.past import CLOSED, RUNNING, STREET, NewCity, Scored, of, scored
 
 DISTRICT = "lab-01"
@@ -170,7 +171,7 @@ async def _signed(past: Scored) -> None:
         assert shown.body == data, "what is shown is what was signed"
         note, digest = data.pop("note"), data.pop("digest")
         assert sha256(canonical(data)).hexdigest() == digest and digest in opened(note, key)
-        with pytest.raises(NoteRefused):
+        with pytest.raises(Bad):
             opened(note.replace(data["period"], RUNNING), key)
 
 

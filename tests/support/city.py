@@ -32,6 +32,7 @@ START = datetime(2026, 11, 23, 9, 0, tzinfo=BEIJING)
 SECRETS = Secrets(master=b"m" * 32, token=b"t" * 32, index=b"i" * 32, signing=b"s" * 32)
 AFTER_HOLD = timedelta(seconds=4)
 WATER = "bj-water"
+JSON = ("application/json", "application/problem+json", "application/schema+json", "application/geo+json")
 
 
 @dataclass
@@ -81,7 +82,7 @@ class City:
         how: dict[str, Any] = {"json": json, "data": data, "headers": sent, "allow_redirects": redirects}
         async with self._http.request(method, self.url + path, **how) as response:
             raw = await response.read()
-            body = await response.json(content_type=None) if "json" in response.content_type else None
+            body = await response.json(content_type=None) if response.content_type in JSON else None
             return Reply(response.status, body, response.headers, raw)
 
     async def get(self, path: str, role: str | None = "AUDITOR", **more: Any) -> Reply:
@@ -195,7 +196,7 @@ async def a_city(
         running_city(
             services,
             database,
-            server.settings(**settings),
+            server.settings(**{"notary": server.folder_of(database) / "notary"} | settings),
             SECRETS,
             clock,
             roles=roles,

@@ -30,6 +30,10 @@ class TestServer:
     def url(self, name: str) -> str:
         return self.server.url.replace("/jiesu?", f"/{name}?")
 
+    def folder_of(self, url: str) -> Path:
+        """Where what belongs to one database lies beside it."""
+        return self.home / url.rpartition("/")[2].partition("?")[0]
+
     def settings(self, **overrides: object) -> Settings:
         return Settings(home=self.home, partitions=PARTITIONS, log_level="error", **overrides)  # type: ignore[arg-type]
 

@@ -1,0 +1,63 @@
+"""Asking witnesses for their signatures (C2SP tlog-witness): a checkpoint is published when enough of them agree.
+
+A witness keeps what it signed last and signs only what continues it, so a log that shows two histories, or loses
+entries that it had shown, finds nobody to sign for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+
+import aiohttp
+import structlog
+
+from shared.eventlog.tree import StoredTree
+from shared.eventlog.verify import Bad, Policy, checkpoint_of, signers
+
+ANSWER_SECONDS = 5.0
+LONGEST_ANSWER = 64 * 1024
+log = structlog.get_logger()
+
+
+class Witnesses:
+    """Those that a policy names with an address."""
+
+    def __init__(self, policy: str, tree: StoredTree) -> None:
+        self._policy, self._tree = Policy(policy), tree
+        lines = [line.partition("#")[0].split() for line in policy.splitlines()]
+        self._urls = {words[1]: words[3] for words in lines if words[:1] == ["witness"] and len(words) > 3}
+        self._known: dict[str, int] = dict.fromkeys(self._urls, 0)
+
+    async def cosigned(self, note: str) -> str | None:
+        """The note with the signatures of a quorum, or None when too few have answered."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)) as http:
+            lines = await asyncio.gather(*(self._asked(http, name, note) for name in self._urls))
+        whole = note + "".join(line for line in lines if line)
+        return (
+            whole if self._policy.met(self._policy.quorum, signers(whole, self._policy.witnesses.values())[1]) else None
+        )
+
+    async def _asked(self, http: aiohttp.ClientSession, name: str, note: str) -> str | None:
+        """This witness's signature line; None when it gives none that is good."""
+        try:
+            status, answer = await self._post(http, name, note)
+            if status == 409 and answer.strip().isdecimal():
+                self._known[name] = int(answer)
+                status, answer = await self._post(http, name, note)
+            if status == 200 and signers(note + answer, [self._policy.witnesses[name]])[1]:
+                self._known[name] = checkpoint_of(note.rpartition("\n\n")[0] + "\n").size
+                return answer
+            log.error("a witness does not sign", witness=name, status=status)
+        except (aiohttp.ClientError, TimeoutError, Bad, ValueError) as error:
+            log.warning("a witness does not answer", witness=name, reason=type(error).__name__)
+        return None
+
+    async def _post(self, http: aiohttp.ClientSession, name: str, note: str) -> tuple[int, str]:
+        size, old = checkpoint_of(note.rpartition("\n\n")[0] + "\n").size, self._known[name]
+        proof = await self._tree.consistency(old, size) if 0 < old < size else []
+        lines = "".join(f"{b64encode(one).decode()}\n" for one in proof)
+        async with http.post(
+            f"{self._urls[name].rstrip('/')}/add-checkpoint", data=f"old {old}\n{lines}\n{note}"
+        ) as got:
+            return got.status, (await got.content.read(LONGEST_ANSWER)).decode()
