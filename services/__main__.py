@@ -23,6 +23,7 @@ from services.importing import Report, WrongMap, bodies_of, import_file, read_ma
 from services.laboratory import simulate_past
 from services.learning import app as learning
 from services.operations import app as operations
+from services.proving import app as proving
 from services.screen import bar, run, screen, step
 from services.serving import CannotStart
 from services.simulation import invented, simulate
@@ -41,6 +42,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )  # fmt: skip
 app.add_typer(operations)
+app.add_typer(proving)
 app.add_typer(learning)
 app.add_typer(assessing)
 TOKEN_SECONDS = 24 * 3600

@@ -1,4 +1,4 @@
-"""One service without its jobs, beside the running city or on its own: what commands on the record work with."""
+"""Services without their jobs, beside the running city or on its own: what commands on the record work with."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from shared.engine.settings import Settings
 
 
 @asynccontextmanager
-async def beside(settings: Settings, service: Service) -> AsyncIterator[Running]:
-    """Until the block ends."""
+async def all_beside(settings: Settings) -> AsyncIterator[dict[str, Running]]:
+    """All services, until the block ends."""
     secrets = read_secrets(settings.keys_dir, create=False)
     async with (
         a_database(settings) as url,
         running_city(SERVICES, url, settings, secrets, roles={Role.API}) as city,
     ):
+        yield city
+
+
+@asynccontextmanager
+async def beside(settings: Settings, service: Service) -> AsyncIterator[Running]:
+    """One of them."""
+    async with all_beside(settings) as city:
         yield city[service.name]

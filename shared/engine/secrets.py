@@ -28,13 +28,15 @@ class Secrets:
 
 def read_secrets(directory: Path, create: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> Secrets:
     """Read `master.key`, `token.key`, `index.key`, `signing.key`, 32 bytes each; create missing ones where allowed."""
-    if create:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return Secrets(**{one.name: _read(directory / f"{one.name}.key", create, random_bytes) for one in fields(Secrets)})
+    return Secrets(
+        **{one.name: one_key(directory / f"{one.name}.key", create, random_bytes) for one in fields(Secrets)}
+    )
 
 
-def _read(path: Path, create: bool, random_bytes: Callable[[int], bytes]) -> bytes:
+def one_key(path: Path, create: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> bytes:
+    """The 32 bytes of a key file. Raises KeyFileMissing."""
     if create and not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(random_bytes(KEY_BYTES))

@@ -12,8 +12,9 @@ from base64 import b64encode
 import aiohttp
 import structlog
 
+from shared.eventlog.notes import checkpoint_in
 from shared.eventlog.tree import StoredTree
-from shared.eventlog.verify import Bad, Policy, checkpoint_of, signers
+from shared.eventlog.verify import Bad, Policy, signers
 
 ANSWER_SECONDS = 5.0
 LONGEST_ANSWER = 64 * 1024
@@ -46,7 +47,7 @@ class Witnesses:
                 self._known[name] = int(answer)
                 status, answer = await self._post(http, name, note)
             if status == 200 and signers(note + answer, [self._policy.witnesses[name]])[1]:
-                self._known[name] = checkpoint_of(note.rpartition("\n\n")[0] + "\n").size
+                self._known[name] = checkpoint_in(note).size
                 return answer
             log.error("a witness does not sign", witness=name, status=status)
         except (aiohttp.ClientError, TimeoutError, Bad, ValueError) as error:
@@ -54,7 +55,7 @@ class Witnesses:
         return None
 
     async def _post(self, http: aiohttp.ClientSession, name: str, note: str) -> tuple[int, str]:
-        size, old = checkpoint_of(note.rpartition("\n\n")[0] + "\n").size, self._known[name]
+        size, old = checkpoint_in(note).size, self._known[name]
         proof = await self._tree.consistency(old, size) if 0 < old < size else []
         lines = "".join(f"{b64encode(one).decode()}\n" for one in proof)
         async with http.post(

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+from shared.eventlog.durable import write_durably
 from shared.eventlog.notes import Signer
 from shared.eventlog.tree import Inconsistent, StoredTree, all_entries
 from shared.eventlog.verify import Bad, Checkpoint, Tree, checkpoint_of, key_of, leaf_of, signers
@@ -82,16 +82,4 @@ def _remembered(file: Path, signer: Signer) -> tuple[Tree, str | None]:
 
 
 def _remember(file: Path, note: str, tree: Tree) -> None:
-    """Atomically and durably."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = file.with_suffix(".new")
-    with beside.open("w") as handle:
-        handle.write(json.dumps({"note": note, "edge": [one.hex() for one in tree.edge]}))
-        handle.flush()
-        os.fsync(handle.fileno())
-    beside.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_durably(file, json.dumps({"note": note, "edge": [one.hex() for one in tree.edge]}))

@@ -50,7 +50,7 @@ READ_INDEX = """
 READ_LEAF = "SELECT leaf_hash FROM events WHERE event_id = $1"
 READ_ENTRIES = """
     SELECT r.first_index + e.position - r.first_position AS place, e.event_id, e.stream, e.version, e.type, e.body,
-           e.leaf_hash
+           e.leaf_hash, e.partition
     FROM tree_ranges r JOIN events e
       ON e.partition = r.partition AND e.position >= r.first_position AND e.position < r.first_position + r.size
     WHERE r.first_index >= coalesce((SELECT max(first_index) FROM tree_ranges WHERE first_index <= $1), 0)
@@ -72,6 +72,7 @@ class Entry(NamedTuple):
     type: str
     body: bytes
     leaf_hash: bytes
+    partition: int
 
 
 class StoredTree:

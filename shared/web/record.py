@@ -15,8 +15,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from shared.engine.notarising import PUBLISHED, signer_of
 from shared.engine.runtime import Running
+from shared.eventlog.notes import checkpoint_in
 from shared.eventlog.tree import StoredTree
-from shared.eventlog.verify import Checkpoint, checkpoint_of
 from shared.web.asking import Asking, PublicAsking, reads
 from shared.web.identity import Scope
 from shared.web.problems import Problem
@@ -51,7 +51,7 @@ def record_router(running: Running) -> APIRouter:
             raise Problem("NOT_FOUND")
         index, leaf = place
         note = await _note(running)
-        size = _read(note).size
+        size = checkpoint_in(note).size
         if index is None or index >= size:
             raise Problem("TOO_EARLY", "no checkpoint covers this event yet")
         hashes = [b64encode(one).decode() for one in await tree.inclusion(index, size)]
@@ -64,7 +64,7 @@ def record_router(running: Running) -> APIRouter:
     async def consistency(
         asking: PublicAsking, old: Annotated[int, Query(alias="from", ge=1, lt=2**62)], to: Place
     ) -> Response:
-        if not old <= to <= _read(await _note(running)).size:
+        if not old <= to <= checkpoint_in(await _note(running)).size:
             raise Problem("NOT_FOUND", "from and to are sizes that a checkpoint covers, the smaller first")
         hashes = [b64encode(one).decode() for one in await tree.consistency(old, to)]
         return JSONResponse({"from": old, "to": to, "proof": hashes})
@@ -101,8 +101,3 @@ async def _note(running: Running) -> str:
     if note is None:
         raise Problem("NOT_FOUND", "no checkpoint has been published yet")
     return note
-
-
-def _read(note: str) -> Checkpoint:
-    """A checkpoint of our own."""
-    return checkpoint_of(note.rpartition("\n\n")[0] + "\n")

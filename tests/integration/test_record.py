@@ -1,4 +1,4 @@
-"""A stranger can verify the record: each event stands under a checkpoint in seconds, with a receipt that needs no trust."""
+"""A stranger can verify the record: each event stands under a checkpoint in seconds, with a receipt."""
 
 from __future__ import annotations
 

@@ -1,0 +1,199 @@
+"""Keep and prove: export a log, verify one (offline, online, or the database itself), and be a witness of one."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import aiohttp
+import typer
+import uvicorn
+
+from services.beside import all_beside
+from services.city import ports
+from services.screen import bar, run, screen
+from services.serving import CannotStart
+from shared.engine.clock import SystemClock
+from shared.engine.notarising import signer_of
+from shared.engine.runtime import Running
+from shared.engine.secrets import one_key
+from shared.engine.settings import read_settings
+from shared.eventlog.exporting import export
+from shared.eventlog.inspection import findings
+from shared.eventlog.notary import Notary
+from shared.eventlog.notes import Cosigner, checkpoint_in
+from shared.eventlog.tree import Inconsistent, StoredTree
+from shared.eventlog.verify import Bad, Policy, check_folder
+from shared.web.witness import Witness
+
+app = typer.Typer()
+audit = typer.Typer(help="Verify the record: an export, a running service, or this installation.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+NOTES = "SELECT note FROM checkpoints ORDER BY number"
+PAGE = 1_000
+PolicyOption = Annotated[Path | None, typer.Option(exists=True, help="C2SP tlog-policy: whom to believe")]
+KnownOption = Annotated[list[Path] | None, typer.Option("--checkpoint", exists=True, help="one that you have kept")]
+
+
+@app.command("export")
+def export_command(
+    service: Annotated[str, typer.Argument(help="intake, routing, feedback or scoring")],
+    out: Annotated[Path | None, typer.Option(help="folder to write [default: export-SERVICE]")] = None,
+) -> None:
+    """Write a log as a signed folder that `verify.py` in it checks without us; personal texts stay sealed."""
+    folder = out or Path(f"export-{service}")
+    if folder.exists() and any(folder.iterdir()):
+        raise CannotStart(f"{folder} is not empty; name another folder with --out")
+    size = run(_export(_known(service), folder))
+    screen.print(f"  {size} entries in {folder}; check them: python {folder}/verify.py {folder}/policy {folder}")
+
+
+async def _export(service: str, folder: Path) -> int:
+    async with all_beside(read_settings()) as city:
+        running = city[service]
+        notes = [row["note"] for row in await running.pool.fetch(NOTES)]
+        if not notes:
+            raise CannotStart(f"no checkpoint of {service} has been published yet; let the city run for some seconds")
+        size = checkpoint_in(notes[-1]).size
+        signer = signer_of(running.settings, service, running.secrets.signing)
+        with _bar(service, size) as progress:
+            await export(StoredTree(running.pool), signer, notes[-1], notes[:-1], folder, progress)
+        return size
+
+
+@audit.command("verify")
+def verify_command(
+    what: Annotated[str | None, typer.Argument(help="folder of an export, or URL of a service [default: here]")] = None,
+    policy: PolicyOption = None,
+    checkpoint: KnownOption = None,
+    token: Annotated[str, typer.Option(envvar="JIESU_AUDIT_TOKEN", help="of an auditor, for a URL")] = "",
+) -> None:
+    """Is every entry what was signed, and in its place? Exit code 1 names the first that is not."""
+    known = [path.read_text() for path in checkpoint or ()]
+    if what is None:
+        wrong = run(_verify_here(known))
+    elif what.startswith(("http://", "https://")):
+        with tempfile.TemporaryDirectory() as folder:
+            run(_fetch(what.rstrip("/"), token, Path(folder)))
+            wrong = _verified(Path(folder), policy, known)
+    else:
+        wrong = _verified(Path(what), policy, known)
+    if wrong:
+        raise typer.Exit(1)
+
+
+def _verified(folder: Path, policy: Path | None, known: Sequence[str]) -> bool:
+    """Whether something is wrong with an export; says so."""
+    if policy is None:
+        screen.print("  [yellow]believing the key that came with it; name your own with --policy[/]")
+    try:
+        last = check_folder(folder, Policy((policy or folder / "policy").read_text()), known)
+    except Bad as bad:
+        screen.print(f"  [bold red]not as signed[/] {bad}", highlight=False)
+        return True
+    except (ValueError, KeyError) as error:
+        raise CannotStart(f"{folder} cannot be read as an export: {error}") from None
+    screen.print(f"  [green]ok[/] {last.size} entries of {last.origin} are as they were signed", highlight=False)
+    return False
+
+
+async def _verify_here(known: Sequence[str]) -> bool:
+    """Every log of this installation, against what its notary has signed outside the database."""
+    wrong = False
+    async with all_beside(read_settings()) as city:
+        for running in city.values():
+            findings = [one async for one in findings_of(running, known)]
+            for one in findings:
+                screen.print(f"  [bold red]not as signed[/] {running.service.name}: {one}", highlight=False)
+            wrong |= bool(findings)
+    return wrong
+
+
+async def findings_of(running: Running, known: Sequence[str] = ()) -> AsyncIterator[str]:
+    """What is wrong with the log of a service, each in a sentence; says on the screen when nothing is."""
+    tree, name = StoredTree(running.pool), running.service.name
+    signer = signer_of(running.settings, name, running.secrets.signing)
+    try:
+        note = Notary(tree, signer, running.settings.notary_dir / f"{name}.json").note
+    except Inconsistent as error:
+        yield str(error)
+        return
+    if note is None:
+        screen.print(f"  [yellow]{name}: nothing was signed in {running.settings.notary_dir} yet[/]", highlight=False)
+        return
+    notes = [row["note"] for row in await running.pool.fetch(NOTES)]
+    mine = [one for one in (*known, *notes) if one.partition("\n")[0] == signer.name]
+    size, wrong = checkpoint_in(note).size, False
+    with tempfile.TemporaryDirectory() as folder, _bar(name, 2 * size) as progress:
+        async for one in findings(tree, running.pool, signer, note, mine, Path(folder), progress):
+            wrong = True
+            yield one
+    if not wrong:
+        screen.print(f"  [green]ok[/] {size} entries of {signer.name} are as they were signed", highlight=False)
+
+
+async def _fetch(url: str, token: str, folder: Path) -> None:
+    """What a running service gives out, as the files of an export."""
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as http:
+
+        async def get(path: str, accept: str = "*/*") -> bytes:
+            async with http.get(f"{url}/v1/log/{path}", headers={"Accept": accept}) as answer:
+                if answer.status != 200:
+                    raise CannotStart(f"{url} answers {answer.status} to {path}; --token must be an auditor's")
+                return await answer.read()
+
+        note = (await get("checkpoint")).decode()
+        size = checkpoint_in(note).size
+        (folder / "checkpoint").write_text(note)
+        (folder / "policy").write_text(f"log {(await get('key')).decode()}")
+        (folder / "checkpoints.json").write_text(json.dumps(await _every_checkpoint(get)))
+        with (folder / "entries.ndjson").open("wb") as file, _bar(url, size) as progress:
+            for first in range(0, size, PAGE):
+                limit = min(PAGE, size - first)
+                file.write(await get(f"entries?after={first - 1}&limit={limit}", "application/x-ndjson"))
+                progress(limit)
+        with (folder / "leaves").open("wb") as file:
+            while (at := file.tell() // 32) < size and (some := await get(f"leaves?after={at - 1}")):
+                file.write(some)
+
+
+async def _every_checkpoint(get: Callable[[str], Any]) -> list[str]:
+    notes: list[str] = []
+    number = 0
+    while items := json.loads(await get(f"checkpoints?after={number}"))["items"]:
+        notes, number = notes + [one["checkpoint"] for one in items], items[-1]["number"]
+    return notes
+
+
+@app.command("witness")
+def witness_command(
+    policy: Annotated[Path, typer.Option(exists=True, help="C2SP tlog-policy: the logs that are witnessed")],
+    home: Annotated[Path, typer.Option(help="folder of its key and of what it signed last")] = Path("witness"),
+    name: Annotated[str, typer.Option(help="of its key: whose witness it is")] = "witness.example",
+    host: str = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8009,
+) -> None:
+    """Sign checkpoints that continue what was signed before (C2SP tlog-witness). Run it away from the log."""
+    cosigner = Cosigner(name, one_key(home / "witness.key", create=True))
+    clock = SystemClock()
+    witness = Witness(Policy(policy.read_text()), cosigner, home, lambda: int(clock.now().timestamp()))
+    screen.print("  for the policy of whoever is to believe it, and of the log (JIESU_WITNESSES):")
+    screen.print(f"  witness {name} {cosigner.verifier_key} http://{host}:{port}", highlight=False, soft_wrap=True)
+    uvicorn.run(witness.app(), host=host, port=port, log_config=None, access_log=False, server_header=False)
+
+
+@contextmanager
+def _bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    with bar() as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def _known(service: str) -> str:
+    if service not in ports():
+        raise CannotStart(f"there is no service {service}; there are {', '.join(ports())}")
+    return service

@@ -1,0 +1,227 @@
+"""Whatever a superuser does to the record behind the application's back is found, and the first bad entry is named.
+
+Each case happens in a transaction with triggers off that is rolled back afterwards. TAMPERINGS=50 tries 50 places of
+every kind in every log, as an evidence run does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from shared.eventlog.inspection import findings
+from shared.eventlog.notary import Notary
+from shared.eventlog.notes import Signer
+from shared.eventlog.postgres import PostgresLog
+from shared.eventlog.tree import StoredTree
+from tests.contract.test_event_log import postgres_log
+from tests.support.database import TestServer
+from tests.support.events import append
+
+PLACES = int(os.environ.get("TAMPERINGS", "3"))
+SIZES = (1, 2, 255, 256, 257, 2_049)
+SIGNER = Signer("jiesu.example/log/intake", bytes(range(32)))
+PER_STREAM = 3
+
+
+@dataclass
+class Kept:
+    """A log, what its notary signed over it at two times, and a superuser's connection."""
+
+    connection: Any
+    tree: StoredTree
+    size: int
+    note: str
+    earlier: list[str]
+    folder: Path
+
+    async def at(self, place: int) -> Any:
+        """The row of an entry."""
+        entry = (await self.tree.entries(place, place + 1))[0]
+        return await self.connection.fetchrow("SELECT * FROM events WHERE event_id = $1", entry.event_id)
+
+    async def found(self) -> list[str]:
+        return [one async for one in findings(self.tree, self.connection, SIGNER, self.note, self.earlier, self.folder)]
+
+    async def do(self, statement: str, *arguments: object) -> None:
+        await self.connection.execute(statement, *arguments)
+
+
+@asynccontextmanager
+async def kept(server: TestServer, size: int, folder: Path) -> AsyncIterator[Kept]:
+    async with AsyncExitStack() as stack:
+        log: PostgresLog = await postgres_log(stack, server)
+        tree = StoredTree(log._pool)
+        notary, notes = Notary(tree, SIGNER, folder / "notary.json"), []
+        for first, end in ((0, size // 2), (size // 2, size)):
+            streams = {f"s-{at}": min(PER_STREAM, end - at) for at in range(first, end, PER_STREAM)}
+            await asyncio.gather(*(log.append(append(stream, 0, count)) for stream, count in streams.items()))
+            await tree.integrate()
+            notes.append(await notary.sign(await tree.size()))
+        connection = await asyncpg.connect(server.url(await log._pool.fetchval("SELECT current_database()")))
+        stack.push_async_callback(connection.close)
+        await connection.execute("SET search_path TO intake")
+        yield Kept(connection, StoredTree(connection), size, notes[-1], notes[:-1], folder)  # type: ignore[arg-type]
+
+
+async def edit_payload(kept: Kept, place: int) -> int:
+    return await _rewritten(kept, place, '"round":1', '"round":2')
+
+
+async def edit_time(kept: Kept, place: int) -> int:
+    return await _rewritten(kept, place, '"time":"2026', '"time":"2025')
+
+
+async def edit_actor(kept: Kept, place: int) -> int:
+    return await _rewritten(kept, place, '"role":"SYSTEM"', '"role":"AGENT"')
+
+
+async def edit_with_its_hash(kept: Kept, place: int) -> int:
+    """The copy of the leaf hash beside the event is made to fit."""
+    await edit_payload(kept, place)
+    row = await kept.at(place)
+    await kept.do("UPDATE events SET leaf_hash = sha256('\\x00'::bytea || body) WHERE event_id = $1", row["event_id"])
+    return place
+
+
+async def _rewritten(kept: Kept, place: int, old: str, new: str) -> int:
+    row = await kept.at(place)
+    body = row["body"].decode().replace(old, new)
+    assert body.encode() != row["body"]
+    await kept.do("UPDATE events SET body = $2 WHERE event_id = $1", row["event_id"], body.encode())
+    return place
+
+
+async def flip_a_bit(kept: Kept, place: int) -> int:
+    row = await kept.at(place)
+    bit = random.randrange(8 * len(row["body"]))
+    await kept.do(
+        "UPDATE events SET body = set_bit(body, $2, 1 - get_bit(body, $2)) WHERE event_id = $1", row["event_id"], bit
+    )
+    return place
+
+
+async def swap(kept: Kept, place: int) -> int:
+    """Two events of one partition change places, columns and all."""
+    one = await kept.at(place)
+    other = await kept.connection.fetchrow(
+        "SELECT * FROM events WHERE partition = $1 AND position <> $2 ORDER BY random() LIMIT 1",
+        one["partition"], one["position"],
+    )  # fmt: skip
+    if other is None:
+        return await edit_payload(kept, place)
+    move = "UPDATE events SET position = $2 WHERE event_id = $1"
+    await kept.do(move, one["event_id"], -1)
+    await kept.do(move, other["event_id"], one["position"])
+    await kept.do(move, one["event_id"], other["position"])
+    places = [(await kept.tree.place_of(str(row["event_id"])) or (0, b""))[0] for row in (one, other)]
+    return min(place for place in places if place is not None)
+
+
+async def change_stream(kept: Kept, place: int) -> int:
+    row = await kept.at(place)
+    await kept.do("UPDATE events SET stream = 'elsewhere' WHERE event_id = $1", row["event_id"])
+    return place
+
+
+async def renumber(kept: Kept, place: int) -> int:
+    row = await kept.at(place)
+    await kept.do("UPDATE events SET version = version + 100 WHERE event_id = $1", row["event_id"])
+    return place
+
+
+async def delete(kept: Kept, place: int) -> int:
+    """Of one event: the others of its partition close ranks, the head goes back."""
+    row = await kept.at(place)
+    await kept.do("DELETE FROM events WHERE event_id = $1", row["event_id"])
+    await kept.do(
+        "UPDATE events SET position = -position WHERE partition = $1 AND position > $2",
+        row["partition"],
+        row["position"],
+    )
+    await kept.do("UPDATE events SET position = -position - 1 WHERE partition = $1 AND position < 0", row["partition"])
+    await kept.do("UPDATE log_heads SET position = position - 1 WHERE partition = $1", row["partition"])
+    return place
+
+
+async def delete_tail(kept: Kept, place: int) -> int:
+    """Everything from here on, and what the tree kept of it."""
+    for entry in await kept.tree.entries(place, kept.size):
+        await kept.do("DELETE FROM events WHERE event_id = $1", entry.event_id)
+    await kept.do("UPDATE log_heads h SET position = (SELECT count(*) FROM events e WHERE e.partition = h.partition)")
+    await kept.do("DELETE FROM tree_ranges WHERE first_index >= $1", place)
+    await kept.do(
+        "UPDATE tree_ranges SET size = $1 - first_index, hashes = substring(hashes FOR 32 * ($1 - first_index)::int)"
+        " WHERE first_index + size > $1", place,
+    )  # fmt: skip
+    return place
+
+
+async def insert_back_dated(kept: Kept, place: int) -> int:
+    """A new event, dated back, where another stood; the later ones move up."""
+    row = await kept.at(place)
+    await kept.do(
+        "UPDATE events SET position = -position WHERE partition = $1 AND position >= $2",
+        row["partition"],
+        row["position"],
+    )
+    await kept.do("UPDATE events SET position = -position + 1 WHERE partition = $1 AND position < 0", row["partition"])
+    await kept.do(
+        "INSERT INTO events SELECT partition, $2, 'forged', 1, gen_random_uuid(), type, body, leaf_hash FROM events"
+        " WHERE event_id = $1", row["event_id"], row["position"],
+    )  # fmt: skip
+    older = "convert_to(replace(convert_from(body, 'UTF8'), '2026', '2024'), 'UTF8')"
+    await kept.do(f"UPDATE events SET body = {older} WHERE stream = 'forged'")
+    await kept.do("UPDATE log_heads SET position = position + 1 WHERE partition = $1", row["partition"])
+    return place
+
+
+async def flip_a_bit_of_a_leaf(kept: Kept, place: int) -> int:
+    """In the list of leaf hashes that the tree keeps."""
+    await kept.do(
+        "UPDATE tree_ranges SET hashes = set_bit(hashes, (256 * ($1 - first_index))::int,"
+        " 1 - get_bit(hashes, (256 * ($1 - first_index))::int)) WHERE first_index <= $1 AND first_index + size > $1",
+        place,
+    )  # fmt: skip
+    return 0 if place < kept.size // 2 else kept.size // 2
+
+
+KINDS: Sequence[Callable[[Kept, int], Awaitable[int]]] = (
+    edit_payload, edit_time, edit_actor, edit_with_its_hash, flip_a_bit, swap, change_stream, renumber, delete,
+    delete_tail, insert_back_dated, flip_a_bit_of_a_leaf,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_whatever_was_done_is_found_and_named(server: TestServer, tmp_path: Path, size: int) -> None:
+    async with kept(server, size, tmp_path) as log:
+        assert await log.found() == []
+        for kind in KINDS:
+            for place in sorted({0, size - 1, *random.sample(range(size), min(PLACES, size))}):
+                async with _undone(log.connection):
+                    first = await kind(log, place)
+                    found = await log.found()
+                assert found, (kind.__name__, place)
+                assert any(one.startswith(f"entry {first}:") for one in found), (kind.__name__, place, first, found)
+        assert await log.found() == []
+
+
+@asynccontextmanager
+async def _undone(connection: Any) -> AsyncIterator[None]:
+    """A transaction without triggers that is rolled back."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        yield
+    finally:
+        await transaction.rollback()
