@@ -27,7 +27,7 @@ from shared.eventlog.inspection import findings
 from shared.eventlog.notary import Notary
 from shared.eventlog.notes import Cosigner, checkpoint_in
 from shared.eventlog.tree import Inconsistent, StoredTree
-from shared.eventlog.verify import Bad, Policy, check_folder
+from shared.eventlog.verify import Bad, Policy, check_files, check_log
 from shared.web.witness import Witness
 
 app = typer.Typer()
@@ -48,6 +48,7 @@ def export_command(
     folder = out or Path(f"export-{service}")
     if folder.exists() and any(folder.iterdir()):
         raise CannotStart(f"{folder} is not empty; name another folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
     size = run(_export(_known(service), folder))
     screen.print(f"  {size} entries in {folder}; check them: python {folder}/verify.py {folder}/policy {folder}")
 
@@ -79,19 +80,22 @@ def verify_command(
     elif what.startswith(("http://", "https://")):
         with tempfile.TemporaryDirectory() as folder:
             run(_fetch(what.rstrip("/"), token, Path(folder)))
-            wrong = _verified(Path(folder), policy, known)
+            wrong = _verified(Path(folder), policy, known, files=False)
     else:
-        wrong = _verified(Path(what), policy, known)
+        wrong = _verified(Path(what), policy, known, files=True)
     if wrong:
         raise typer.Exit(1)
 
 
-def _verified(folder: Path, policy: Path | None, known: Sequence[str]) -> bool:
+def _verified(folder: Path, policy: Path | None, known: Sequence[str], files: bool) -> bool:
     """Whether something is wrong with an export; says so."""
     if policy is None:
         screen.print("  [yellow]believing the key that came with it; name your own with --policy[/]")
     try:
-        last = check_folder(folder, Policy((policy or folder / "policy").read_text()), known)
+        believed = Policy((policy or folder / "policy").read_text())
+        if files:
+            check_files(folder, believed)
+        last = check_log(folder, believed, known)
     except Bad as bad:
         screen.print(f"  [bold red]not as signed[/] {bad}", highlight=False)
         return True
@@ -149,7 +153,7 @@ async def _fetch(url: str, token: str, folder: Path) -> None:
         note = (await get("checkpoint")).decode()
         size = checkpoint_in(note).size
         (folder / "checkpoint").write_text(note)
-        (folder / "policy").write_text(f"log {(await get('key')).decode()}")
+        (folder / "policy").write_text(f"log {(await get('key')).decode()}quorum none\n")
         (folder / "checkpoints.json").write_text(json.dumps(await _every_checkpoint(get)))
         with (folder / "entries.ndjson").open("wb") as file, _bar(url, size) as progress:
             for first in range(0, size, PAGE):

@@ -1,4 +1,4 @@
-"""A log as a folder that can be checked without us: entries, leaf hashes, checkpoints, and a signed list of these files.
+"""A log as a folder that can be checked without us: entries, leaf hashes, checkpoints and a signed list of the files.
 
 The format is described in docs/record.md; verify.py, a copy of which lies in every folder, checks it.
 """
@@ -26,8 +26,7 @@ async def export(
     folder: Path,
     progress: Callable[[int], None] = lambda count: None,
 ) -> None:
-    """Write what a checkpoint covers, as it is stored now, whether that is what was signed or not."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write what a checkpoint covers into a folder, as it is stored now, whether that is what was signed or not."""
     size = checkpoint_in(checkpoint).size
     with (folder / "entries.ndjson").open("wb") as file:
         async for entries in all_entries(tree, 0, size):
@@ -36,9 +35,13 @@ async def export(
     with (folder / "leaves").open("wb") as file:
         for first in range(0, size, LEAVES_AT_ONCE):
             file.writelines(await tree.leaves(first, min(size, first + LEAVES_AT_ONCE)))
+    _finish(folder, signer, checkpoint, list(earlier))
+
+
+def _finish(folder: Path, signer: Signer, checkpoint: str, earlier: list[str]) -> None:
     (folder / "checkpoint").write_text(checkpoint)
-    (folder / "checkpoints.json").write_text(json.dumps(list(earlier), ensure_ascii=False))
-    (folder / "policy").write_text(f"log {signer.verifier_key}\n")
+    (folder / "checkpoints.json").write_text(json.dumps(earlier, ensure_ascii=False))
+    (folder / "policy").write_text(f"log {signer.verifier_key}\nquorum none\n")
     (folder / "verify.py").write_bytes(Path(verify.__file__).read_bytes())
     (folder / "manifest").write_text(signer.sign(f"{signer.name}\n{MARK}\n{_listed(folder)}"))
 

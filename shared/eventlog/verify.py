@@ -5,8 +5,7 @@
     python verify.py POLICY RECEIPT LEAF-HASH        a receipt: does that entry stand in the log?
 
 Exit code 0: as signed; 1: not as signed, with the first bad entry and what was done to it; 2: cannot be checked.
-Formats: docs/record.md, RFC 6962, C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-proof and tlog-policy.
-"""
+Formats: docs/record.md, RFC 6962, C2SP signed-note, tlog-checkpoint, tlog-cosignature, tlog-proof, tlog-policy."""
 
 import json
 import re
@@ -21,15 +20,16 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 ED25519, COSIGNATURE, HASH = b"\x01", b"\x04", 32
+HASH64 = r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
 KEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})")
 SIGNATURE = re.compile("\u2014 ([^\\s+]+) ([A-Za-z0-9+/]+={0,2})")
-CHECKPOINT = re.compile(r"([^\n]+)\n(0|[1-9][0-9]{0,18})\n([A-Za-z0-9+/]{43}=)\n([^\n]+\n)*")
-RECEIPT = re.compile(r"c2sp\.org/tlog-proof@v1\n(?:extra .*\n)?index (0|[1-9][0-9]*)\n((?:\S{44}\n){0,63})\n((?s:.*))")
+CHECKPOINT = re.compile(rf"([^\n]+)\n(0|[1-9][0-9]{{0,18}})\n({HASH64})\n([^\n]+\n)*")
+RECEIPT = re.compile(
+    rf"c2sp\.org/tlog-proof@v1\n(?:extra [A-Za-z0-9+/]*=*\n)?index (0|[1-9][0-9]*)\n((?:{HASH64}\n)*)\n((?s:.*))"
+)
 
 
-class Bad(Exception):
-    """What is wrong, and with which entry, counted from 0 (None: with the whole)."""
-
+class Bad(ValueError):  # what is wrong, and with which entry, counted from 0 (None: with the whole)
     def __init__(self, what: str, index: int | None = None) -> None:
         super().__init__(what if index is None else f"entry {index}: {what}")
         self.index = index
@@ -43,9 +43,7 @@ def node_of(left: bytes, right: bytes) -> bytes:
     return sha256(b"\x01" + left + right).digest()
 
 
-class Tree:
-    """RFC 6962, 2.1, leaf by leaf: only the roots of the complete subtrees at the right edge are kept."""
-
+class Tree:  # RFC 6962, 2.1, leaf by leaf: only the roots of the complete subtrees at the right edge are kept
     def __init__(self, size: int = 0, edge: Iterable[bytes] = ()) -> None:
         self.size, self.edge = size, list(edge)
 
@@ -62,8 +60,7 @@ class Tree:
         return root
 
 
-def included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
-    """RFC 6962, 2.1.1; every hash must have its length."""
+def included(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:  # RFC 6962, 2.1.1
     sound = 0 <= index < size and all(len(one) == HASH for one in (leaf, root, *proof))
     return sound and _root_with(leaf, index, size, proof) == root
 
@@ -77,47 +74,46 @@ def _root_with(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> by
     return node_of(proof[-1], _root_with(leaf, index - split, size - split, proof[:-1]))
 
 
-class Key(NamedTuple):  # NAME+ID+KEY (C2SP signed-note), where KEY begins with the kind of its signatures
-    name: str
-    id: bytes
-    kind: bytes
-    public: bytes
-
-    def signed(self, text: str, encoded: str) -> bool:
-        try:
-            raw = b64decode(encoded, validate=True)
-            message, signature = text.encode(), raw[4:]
-            if self.kind == COSIGNATURE:
-                time, signature = int.from_bytes(raw[4:12], "big"), raw[12:]
-                message = f"cosignature/v1\ntime {time}\n".encode() + message
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
-        except (InvalidSignature, ValueError):
-            return False
-        return raw[:4] == self.id and self.kind in (ED25519, COSIGNATURE) and b64encode(raw).decode() == encoded
+Key = NamedTuple("Key", [("name", str), ("id", bytes), ("kind", bytes), ("public", bytes)])  # noqa: UP014
 
 
-def key_of(text: str) -> Key:
+def check_signature(key: Key, text: str, signature: bytes) -> None:
+    message = text.encode()
+    if key.kind == COSIGNATURE:
+        message = f"cosignature/v1\ntime {int.from_bytes(signature[:8], 'big')}\n".encode() + message
+        signature = signature[8:]
+    Ed25519PublicKey.from_public_bytes(key.public).verify(signature, message)
+
+
+def key_of(text: str, kinds: bytes = ED25519 + COSIGNATURE) -> Key:
     found = KEY.fullmatch(text)
     raw = b64decode(found[3]) if found else b""
-    if not found or found[2] != sha256(f"{found[1]}\n".encode() + raw).hexdigest()[:8]:
+    if not found or found[2] != sha256(f"{found[1]}\n".encode() + raw).hexdigest()[:8] or raw[0] not in kinds:
         raise ValueError(f"this is not a verifier key: {text[:80]}")
     return Key(found[1], bytes.fromhex(found[2]), raw[:1], raw[1:])
 
 
 def signers(note: str, keys: Iterable[Key]) -> tuple[str, set[Key]]:
-    """The text of a signed note, and which of these keys have signed it."""
+    """The text of a signed note, and which of these keys have signed it; one of them that does not fit spoils it."""
     text, gap, tail = note.rpartition("\n\n")
     lines = [SIGNATURE.fullmatch(line) for line in tail.split("\n")[:-1]]
-    if not gap or not all(lines) or tail[-1:] != "\n" or any(one < " " and one != "\n" for one in text):
+    known, good = {(key.name, key.id): key for key in keys}, set[Key]()
+    if not gap or not all(lines) or tail[-1:] != "\n" or min(note.replace("\n", " ")) < " " or len(lines) > 100:
         raise Bad("this is not a signed note")
-    text, pairs = f"{text}\n", [line.groups() for line in lines if line]
-    return text, {key for key in keys for name, one in pairs if name == key.name and key.signed(text, one)}
+    for name, encoded in (line.groups() for line in lines if line):
+        raw = b64decode(encoded, validate=True)
+        if len(raw) < 5 or b64encode(raw).decode() != encoded:
+            raise Bad("this is not a signed note")
+        if (key := known.get((name, raw[:4]))) and key not in good:
+            try:
+                check_signature(key, f"{text}\n", raw[4:])
+            except InvalidSignature:
+                raise Bad(f"the signature by {name} does not fit") from None
+            good.add(key)
+    return f"{text}\n", good
 
 
-class Checkpoint(NamedTuple):
-    origin: str
-    size: int
-    root: bytes
+Checkpoint = NamedTuple("Checkpoint", [("origin", str), ("size", int), ("root", bytes)])  # noqa: UP014
 
 
 def checkpoint_of(text: str) -> Checkpoint:
@@ -126,26 +122,30 @@ def checkpoint_of(text: str) -> Checkpoint:
     return Checkpoint(found[1], int(found[2]), b64decode(found[3]))
 
 
-class Policy:
-    """Whom to believe (C2SP tlog-policy): the keys of logs and witnesses, and which witnesses must have signed."""
-
+class Policy:  # whom to believe (C2SP tlog-policy): keys of logs and witnesses, and which witnesses must have signed
     def __init__(self, text: str) -> None:
         self.logs: dict[str, Key] = {}
         self.witnesses: dict[str, Key] = {}
         self.groups: dict[str, tuple[int, list[str]]] = {"none": (0, [])}
-        self.quorum = "none"
+        self.quorum = ""
         for line in text.splitlines():
             match line.partition("#")[0].split():
                 case ["log", key, *_]:
-                    self.logs[key.partition("+")[0]] = key_of(key)
-                case ["witness", name, key, *_] if name not in self.groups:
-                    self.witnesses[name], self.groups[name] = key_of(key), (1, [])
+                    self.logs[key.partition("+")[0]] = key_of(key, ED25519)
+                case ["witness", name, key, *_] if (
+                    name not in self.groups and key_of(key) not in self.witnesses.values()
+                ):
+                    self.witnesses[name], self.groups[name] = key_of(key, COSIGNATURE), (1, [])
                 case ["group", name, n, *some] if name not in self.groups and {*some} <= {*self.groups} - {"none"}:
                     self.groups[name] = {"any": 1, "all": len(some)}.get(n) or int(n), some
-                case ["quorum", name] if name in self.groups:
+                    if not 0 < self.groups[name][0] <= len({*some}) == len(some):
+                        raise ValueError(f"this group cannot be met: {line[:80]}")
+                case ["quorum", name] if not self.quorum:
                     self.quorum = name
                 case [_, *_]:
                     raise ValueError(f"the policy cannot be read: {line[:80]}")
+        if self.quorum not in self.groups:
+            raise ValueError("the policy names no quorum")
 
     def met(self, name: str, signed: set[Key]) -> bool:
         enough, members = self.groups[name]
@@ -154,12 +154,11 @@ class Policy:
     def opened(self, note: str) -> str:
         log = self.logs.get(note.partition("\n")[0])
         text, good = signers(note, [log] if log else [])
-        if not good:
-            raise Bad("this is signed by no log that the policy names")
-        return text
+        if good:
+            return text
+        raise Bad("this is signed by no log that the policy names")
 
     def checkpoint(self, note: str) -> Checkpoint:
-        """A checkpoint of one of the logs, with the witnesses that are asked for."""
         if not self.met(self.quorum, signers(note, self.witnesses.values())[1]):
             raise Bad("too few witnesses have signed this checkpoint")
         return checkpoint_of(self.opened(note))
@@ -175,7 +174,6 @@ def check_receipt(receipt: str, leaf: bytes, policy: Policy) -> tuple[int, Check
 
 
 def check_leaves(leaves: bytes, checkpoints: Iterable[Checkpoint]) -> None:
-    """Whether these are the leaf hashes that checkpoints were signed over."""
     tree = Tree()
     for checkpoint in sorted(set(checkpoints), key=lambda one: one.size):
         for at in range(begun := tree.size, checkpoint.size):
@@ -187,7 +185,6 @@ def check_leaves(leaves: bytes, checkpoints: Iterable[Checkpoint]) -> None:
 
 
 def check_entries(entries: Iterable[bytes], leaves: bytes) -> None:
-    """Whether these are the entries of the leaf hashes, and sound."""
     expected = [leaves[at : at + HASH] for at in range(0, len(leaves), HASH)]
     streams: dict[str, tuple[int, str]] = {}
     lines, count = iter(entries), 0
@@ -214,17 +211,20 @@ def _done_to(at: int, here: bytes, following: bytes, expected: list[bytes]) -> s
     return "moved: another entry stands here" if here in expected else "edited"
 
 
-def check_folder(folder: Path, policy: Policy, known: Sequence[str] = ()) -> Checkpoint:
-    """An export. `known` are checkpoints from elsewhere that it must agree with. Raises Bad, OSError, ValueError."""
-    manifest = policy.opened((folder / "manifest").read_text()).partition("\njiesu-export/v1\n")
-    for digest, name in (line.split("  ") for line in manifest[2].splitlines()):
+def check_files(folder: Path, policy: Policy) -> None:
+    manifest = policy.opened((folder / "manifest").read_text()).partition("\njiesu-export/v1\n")[2]
+    for digest, name in (line.split("  ") for line in manifest.splitlines()):
         with (folder / Path(name).name).open("rb") as file:
             if file_digest(file, "sha256").hexdigest() != digest:
                 raise Bad(f"{name} is not the file that was exported")
+
+
+def check_log(folder: Path, policy: Policy, known: Sequence[str] = ()) -> Checkpoint:
+    """The log in a folder. `known` are checkpoints from elsewhere that it must agree with. Raises Bad, ValueError."""
     last = policy.checkpoint((folder / "checkpoint").read_text())
-    earlier = json.loads((folder / "checkpoints.json").read_text())
+    others = [*json.loads((folder / "checkpoints.json").read_text()), *known]
     leaves = (folder / "leaves").read_bytes()[: HASH * last.size]
-    check_leaves(leaves, [last, *(checkpoint_of(policy.opened(note)) for note in (*earlier, *known))])
+    check_leaves(leaves, [last, *(checkpoint_of(policy.opened(note)) for note in others)])
     with (folder / "entries.ndjson").open("rb") as entries:
         check_entries((line.removesuffix(b"\n") for line in entries), leaves)
     return last
@@ -233,7 +233,8 @@ def check_folder(folder: Path, policy: Policy, known: Sequence[str] = ()) -> Che
 def main(policy_file: str, what: str, *more: str) -> str:
     policy = Policy(Path(policy_file).read_text())
     if Path(what).is_dir():
-        last = check_folder(Path(what), policy, [Path(one).read_text() for one in more])
+        check_files(Path(what), policy)
+        last = check_log(Path(what), policy, [Path(one).read_text() for one in more])
         return f"{last.size} entries of {last.origin} are as they were signed"
     index, last = check_receipt(Path(what).read_text(), bytes.fromhex(more[0]), policy)
     return f"entry {index} stands in {last.origin}"
@@ -245,5 +246,4 @@ if __name__ == "__main__":
     except Bad as bad:
         sys.exit(f"NOT AS SIGNED: {bad}")
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        sys.stderr.write(f"cannot be checked: {error}\n")
-        sys.exit(2)
+        sys.exit(sys.stderr.write(f"cannot be checked: {error}\n") and 2)

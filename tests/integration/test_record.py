@@ -16,7 +16,7 @@ NDJSON = {"Accept": "application/x-ndjson"}
 async def policy_of(city: City, service: str = "intake") -> Policy:
     """A stranger's policy: the key of this log, and no witness."""
     key = (await city.get(f"/{service}/v1/log/key", None)).raw.decode()
-    return Policy(f"log {key}")
+    return Policy(f"log {key}quorum none\n")
 
 
 async def covered(city: City, event_id: str, service: str = "intake") -> Reply:
