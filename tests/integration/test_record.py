@@ -27,8 +27,9 @@ async def covered(city: City, event_id: str, service: str = "intake") -> Reply:
 
 
 async def checkpoint(city: City, service: str = "intake") -> Checkpoint:
-    note = (await city.get(f"/{service}/v1/log/checkpoint", None)).raw.decode()
-    return (await policy_of(city, service)).checkpoint(note)
+    path = f"/{service}/v1/log/checkpoint"
+    found: Reply = await city.until(lambda: city.get(path, None), lambda reply: reply.status == 200)
+    return (await policy_of(city, service)).checkpoint(found.raw.decode())
 
 
 async def test_what_the_201_promises_a_receipt_proves(city: City) -> None:
