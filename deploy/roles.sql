@@ -47,4 +47,10 @@ ALTER ROLE scoring_login PASSWORD :'scoring';
 REVOKE ALL ON DATABASE :"DBNAME" FROM PUBLIC;
 GRANT CONNECT ON DATABASE :"DBNAME" TO intake_login, routing_login, feedback_login, scoring_login;
 GRANT CONNECT, CREATE ON DATABASE :"DBNAME" TO owner_login;
+
+-- A service makes tables for its views, but no functions: its owner, at work in the same schema, would run them.
+-- Nor large objects, which nobody would ever erase.
+REVOKE USAGE ON LANGUAGE sql, plpgsql FROM PUBLIC;
+GRANT USAGE ON LANGUAGE sql, plpgsql TO owner_login;
+REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC;
 COMMIT;

@@ -33,7 +33,7 @@ from shared.engine.clock import SystemClock
 from shared.engine.secrets import KeyFileMissing, read_secrets
 from shared.engine.settings import Settings, WrongSetting, read_settings
 from shared.engine.telemetry import configure_logging
-from shared.eventlog.migrate import PartitionsFixed
+from shared.eventlog.migrate import ForeignCode, PartitionsFixed
 from shared.eventlog.sealing import WrongMasterKey
 from shared.web.identity import PERMISSIONS, Tokens
 
@@ -235,7 +235,7 @@ def _short(file: Path) -> str:
 
 PUT_RIGHT_BY_AN_OPERATOR = (
     *(CannotStart, WrongSetting, WrongFacts, WrongMap),
-    *(KeyFileMissing, PartitionsFixed, WrongMasterKey),
+    *(ForeignCode, KeyFileMissing, PartitionsFixed, WrongMasterKey),
 )
 
 

@@ -15,10 +15,23 @@ from sqlalchemy.pool import NullPool
 
 _HISTORIES = Path(__file__).parent / "migrations"
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(4021200)")
+_FOREIGN = text("""
+    SELECT found.what || ' of ' || r.rolname
+    FROM pg_namespace n
+    JOIN (SELECT pronamespace, proowner, oid::regprocedure::text FROM pg_proc
+          UNION ALL SELECT oprnamespace, oprowner, oid::regoperator::text FROM pg_operator)
+         AS found (namespace, owner, what) ON found.namespace = n.oid
+    JOIN pg_roles r ON r.oid = found.owner
+    WHERE n.nspname = :schema AND found.owner <> n.nspowner AND NOT r.rolsuper
+    ORDER BY 1""")
 
 
 class PartitionsFixed(Exception):
     """The number of log partitions is fixed when a log is created; start with the number it has."""
+
+
+class ForeignCode(Exception):
+    """A service put functions or operators where its owner works; the owner would run them with rights of its own."""
 
 
 def role_of(schema: str) -> str:
@@ -27,7 +40,10 @@ def role_of(schema: str) -> str:
 
 
 async def migrate_log(url: str, schema: str, partitions: int) -> None:
-    """Create or upgrade the log of one service. Raises PartitionsFixed when `partitions` is not what it has."""
+    """Create or upgrade the log of one service.
+
+    Raises PartitionsFixed when `partitions` is not what it has, ForeignCode when somebody else's code waits there.
+    """
     await _migrate(url, schema, "log", _log_grants(schema), partitions)
 
 
@@ -47,6 +63,7 @@ async def _migrate(
         async with engine.begin() as connection:
             await connection.execute(_ONE_AT_A_TIME)
             await connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+            await connection.run_sync(_refuse_foreign_code, schema)
             await connection.execute(text(f'SET LOCAL search_path TO "{schema}"'))
             await connection.run_sync(_upgrade, schema, history)
             if partitions is not None:
@@ -55,6 +72,13 @@ async def _migrate(
                 await connection.execute(text(statement))
     finally:
         await engine.dispose()
+
+
+def _refuse_foreign_code(connection: Connection, schema: str) -> None:
+    """A service may create tables in its schema, and so operators that fit better than PostgreSQL's own."""
+    connection.execute(text("SET LOCAL search_path TO pg_catalog"))
+    if found := connection.execute(_FOREIGN, {"schema": schema}).scalars().all():
+        raise ForeignCode(f"{schema}: only the owner may have functions and operators here, not {', '.join(found)}")
 
 
 def _upgrade(connection: Connection, schema: str, history: str) -> None:
@@ -98,14 +122,17 @@ def _log_grants(schema: str) -> list[str]:
         f'GRANT SELECT, INSERT, UPDATE, DELETE ON webhooks TO "{role}"',
         f'GRANT SELECT, INSERT ON tree_ranges, tree_tiles, checkpoints TO "{role}"',
         f'GRANT USAGE ON SEQUENCE ticket_numbers TO "{role}"',
-        f'ALTER FUNCTION {append} SET search_path = "{schema}", pg_temp',
         f"REVOKE ALL ON FUNCTION {append} FROM PUBLIC",
         f'GRANT EXECUTE ON FUNCTION {append} TO "{role}"',
     ]
 
 
 def _use(role: str) -> list[str]:
-    return [f'GRANT USAGE ON SCHEMA vault TO "{role}"', f'GRANT SELECT, INSERT ON subject_keys TO "{role}"']
+    return [
+        f'GRANT USAGE ON SCHEMA vault TO "{role}"',
+        f'REVOKE INSERT ON subject_keys FROM "{role}"',
+        f'GRANT SELECT, INSERT (ref, wrapped) ON subject_keys TO "{role}"',
+    ]
 
 
 def _destroy(role: str) -> str:
