@@ -20,7 +20,7 @@ from shared.eventlog.verify import Bad, Policy, check_log, leaf_of
 
 GUARDED = ("events", "idempotency", "tree_ranges", "tree_tiles", "checkpoints")
 READ_GUARDS = """
-    SELECT c.relname, coalesce(bool_or(t.tgenabled IN ('O', 'A')), false) AS guarded
+    SELECT c.relname, coalesce(bool_or(t.tgenabled = 'A'), false) AS guarded
     FROM pg_class c LEFT JOIN pg_trigger t ON t.tgrelid = c.oid AND t.tgname = c.relname || '_append_only'
     WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY($1) GROUP BY c.relname"""
 READ_PARTITIONS = """

@@ -1,7 +1,7 @@
 """Whatever a superuser does to the record behind the application's back is found, and the first bad entry is named.
 
-Each case happens in a transaction with triggers off that is rolled back afterwards. TAMPERINGS=50 tries 50 places of
-every kind in every log, as an evidence run does.
+Each case happens in a transaction, with the triggers off, that is rolled back afterwards. TAMPERINGS=50 tries 50 places
+of every kind in every log, as an evidence run does.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from typing import Any
 import asyncpg
 import pytest
 
-from shared.eventlog.inspection import findings
-from shared.eventlog.notary import Notary
-from shared.eventlog.notes import Signer
+from shared.eventlog.inspection import GUARDED, findings
+from shared.eventlog.notary import Notary, text_of
+from shared.eventlog.notes import Signer, checkpoint_in
 from shared.eventlog.postgres import PostgresLog
 from shared.eventlog.tree import StoredTree
 from tests.contract.test_event_log import postgres_log
@@ -208,7 +209,8 @@ async def test_whatever_was_done_is_found_and_named(server: TestServer, tmp_path
         for kind in KINDS:
             for place in sorted({0, size - 1, *random.sample(range(size), min(PLACES, size))}):
                 async with _undone(log.connection):
-                    first = await kind(log, place)
+                    async with _unguarded(log.connection):
+                        first = await kind(log, place)
                     found = await log.found()
                 assert found, (kind.__name__, place)
                 assert any(one.startswith(f"entry {first}:") for one in found), (kind.__name__, place, first, found)
@@ -217,11 +219,80 @@ async def test_whatever_was_done_is_found_and_named(server: TestServer, tmp_path
 
 @asynccontextmanager
 async def _undone(connection: Any) -> AsyncIterator[None]:
-    """A transaction without triggers that is rolled back."""
     transaction = connection.transaction()
     await transaction.start()
     try:
-        await connection.execute("SET LOCAL session_replication_role = replica")
         yield
     finally:
         await transaction.rollback()
+
+
+@asynccontextmanager
+async def _unguarded(connection: Any) -> AsyncIterator[None]:
+    """Without the triggers; whoever can do that puts them back."""
+    for table in GUARDED:
+        await connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {table}_append_only")
+    yield
+    for table in GUARDED:
+        await connection.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {table}_append_only")
+
+
+async def test_a_guard_that_was_switched_off_is_reported(server: TestServer, tmp_path: Path) -> None:
+    async with kept(server, 3, tmp_path) as log:
+        for how in ("DISABLE TRIGGER", "ENABLE TRIGGER", "ENABLE REPLICA TRIGGER"):
+            async with _undone(log.connection):
+                await log.do(f"ALTER TABLE events {how} events_append_only")
+                assert await log.found() == ["the guard against changes of events is off"]
+        async with _undone(log.connection):
+            await log.do("DROP TRIGGER checkpoints_append_only ON checkpoints")
+            assert await log.found() == ["the guard against changes of checkpoints is off"]
+
+
+async def test_a_history_rewritten_whole_with_hashes_and_tiles_does_not_fit_what_was_signed(
+    server: TestServer, tmp_path: Path
+) -> None:
+    async with kept(server, 257, tmp_path) as log, _undone(log.connection):
+        async with _unguarded(log.connection):
+            await edit_with_its_hash(log, 200)
+            row = await log.at(200)
+            await log.do("TRUNCATE tree_tiles")
+            await log.do(
+                "UPDATE tree_ranges SET hashes = overlay(hashes PLACING $2 FROM (32 * (200 - first_index) + 1)::int)"
+                " WHERE first_index <= 200 AND first_index + size > 200 AND $1::int IS NOT NULL", 0, row["leaf_hash"],
+            )  # fmt: skip
+        assert await log.found() == ["entry 128: rewritten: up to 257 this is not what was signed"]
+
+
+@pytest.mark.parametrize(
+    "note",
+    ["", "x", "{note}x", "{origin}\n257\n{root}\n\n", "{other}"],
+    ids=["empty", "no", "more", "stripped", "other"],
+)
+async def test_a_checkpoint_in_the_database_that_was_touched_is_found(
+    server: TestServer, tmp_path: Path, note: str
+) -> None:
+    async with kept(server, 9, tmp_path) as log:
+        good = checkpoint_in(log.note)
+        other = Signer(SIGNER.name, bytes(32)).sign(text_of(good))
+        root = b64encode(good.root).decode()
+        log.earlier.append(note.format(note=log.note, origin=good.origin, root=root, other=other))
+        assert len(await log.found()) == 1
+
+
+async def test_what_was_acknowledged_and_removed_before_any_checkpoint_is_known_by_its_promise(
+    server: TestServer, tmp_path: Path
+) -> None:
+    """The honest limit, ten seconds wide: the log looks whole, but whoever holds the 201 shows that it is not."""
+    async with kept(server, 9, tmp_path) as log:
+        one = await log.connection.fetchrow("SELECT * FROM events ORDER BY recorded_at DESC LIMIT 1")
+        async with _undone(log.connection):
+            await log.do(
+                "INSERT INTO events SELECT partition, position + 1, 'late', 1, gen_random_uuid(), type, body, leaf_hash"
+                " FROM events WHERE event_id = $1",
+                one["event_id"],
+            )
+            promised = str(await log.connection.fetchval("SELECT event_id FROM events WHERE stream = 'late'"))
+            assert await log.tree.place_of(promised) == (None, one["leaf_hash"])
+            async with _unguarded(log.connection):
+                await log.do("DELETE FROM events WHERE stream = 'late'")
+            assert await log.found() == [] and await log.tree.place_of(promised) is None

@@ -6,7 +6,7 @@ from typing import Any
 from alembic import op
 
 revision = "0004_fenced"
-down_revision = "0002_webhooks"
+down_revision = "0003_tree"
 
 
 def upgrade() -> None:

@@ -18,3 +18,8 @@ END $$;
 -- Not even in a session that plays replica (`SET session_replication_role`).
 ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only;
 ALTER TABLE idempotency ENABLE ALWAYS TRIGGER idempotency_append_only;
+ALTER TABLE tree_ranges ENABLE ALWAYS TRIGGER tree_ranges_append_only;
+ALTER TABLE tree_tiles ENABLE ALWAYS TRIGGER tree_tiles_append_only;
+ALTER TABLE checkpoints ENABLE ALWAYS TRIGGER checkpoints_append_only;
+
+ALTER TABLE events ADD CONSTRAINT a_leaf_is_a_sha256 CHECK (octet_length(leaf_hash) = 32) NOT VALID;
