@@ -35,7 +35,8 @@ from shared.engine.settings import Settings, WrongSetting, read_settings
 from shared.engine.telemetry import configure_logging
 from shared.eventlog.migrate import ForeignCode, PartitionsFixed
 from shared.eventlog.sealing import WrongMasterKey
-from shared.web.identity import PERMISSIONS, Tokens
+from shared.web.identity import PERMISSIONS
+from shared.web.tokens import Tokens
 
 app = typer.Typer(
     help="Jiesu (接诉即办): the open record of a city's promises.", no_args_is_help=True, add_completion=False,

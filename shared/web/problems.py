@@ -64,6 +64,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "MERGE_CROSSED": (409, "Another appeal of this person was merged at the same moment; look again"),
     "SOURCE_REF_TAKEN": (409, "This source_ref was used for another appeal"),
     "TOO_EARLY": (425, "The view has not reached that position yet"),
+    "TOO_MANY_REQUESTS": (429, "You ask more often than is allowed"),
     "URGED_RECENTLY": (429, "The unit was reminded a short while ago"),
     "TOO_MANY_ATTEMPTS": (429, "Too many attempts; wait before the next one"),
     "INTERNAL": (500, "Something went wrong on our side"),

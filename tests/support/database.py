@@ -35,7 +35,9 @@ class TestServer:
         return self.home / url.rpartition("/")[2].partition("?")[0]
 
     def settings(self, **overrides: object) -> Settings:
-        return Settings(home=self.home, partitions=PARTITIONS, log_level="error", **overrides)  # type: ignore[arg-type]
+        free = dict.fromkeys(("rate_account", "rate_address", "rate_failed"), 1e6)
+        given: dict[str, object] = {"home": self.home, "partitions": PARTITIONS, "log_level": "error"}
+        return Settings(**{**given, **free, **overrides})  # type: ignore[arg-type]
 
     async def prepare(self) -> None:
         await self._execute("CREATE DATABASE template_city")

@@ -1,0 +1,69 @@
+"""How often anybody may ask: a bucket per account and per address (GCRA, ITU-T I.371), and where a request came from.
+
+What is left is said in `RateLimit-*` (IETF draft httpapi-ratelimit-headers); too much is 429 with `Retry-After`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+from math import ceil
+
+from starlette.requests import Request
+
+from shared.web.problems import Problem
+
+REMEMBERED = 50_000
+BURST_SECONDS = 2.0
+"""A full bucket holds what comes in so long."""
+
+
+class Buckets:
+    """A bucket per name; the least recently used are forgotten, which is as good as full."""
+
+    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._each, self._clock = 1 / per_second, clock
+        self.limit = max(1, round(per_second * BURST_SECONDS))
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+
+    def left(self, name: str) -> int:
+        """How many more requests may come now."""
+        return int((self.limit * self._each - self._wait(name) + 1e-9) / self._each)
+
+    def take(self, name: str) -> tuple[int, int]:
+        """Take one: what is left, and in how many seconds the bucket is full again. Raises TOO_MANY_REQUESTS."""
+        if self.left(name) < 1:
+            seconds = ceil(self._wait(name) - (self.limit - 1) * self._each)
+            raise Problem("TOO_MANY_REQUESTS", headers={"Retry-After": str(max(1, seconds))})
+        self._full_at[name] = self._clock() + self._wait(name) + self._each
+        self._full_at.move_to_end(name)
+        while len(self._full_at) > REMEMBERED:
+            self._full_at.popitem(last=False)
+        return self.left(name), ceil(self._wait(name))
+
+    def _wait(self, name: str) -> float:
+        return max(0.0, self._full_at.get(name, 0.0) - self._clock())
+
+
+class Addresses:
+    """Where requests come from. Only a gateway that we trust may say it for others (X-Forwarded-For)."""
+
+    def __init__(self, trusted: str) -> None:
+        """`trusted`: CIDRs, comma separated. Raises ValueError."""
+        self._trusted = [ip_network(one.strip()) for one in trusted.split(",") if one.strip()]
+
+    def of(self, request: Request) -> str:
+        """The nearest address that is not a gateway of ours."""
+        peer = request.client.host if request.client else ""
+        if not self._ours(peer):
+            return peer
+        said = [one.strip() for one in request.headers.get("x-forwarded-for", "").split(",")]
+        return next((one for one in reversed(said) if one and not self._ours(one)), peer)
+
+    def _ours(self, address: str) -> bool:
+        try:
+            return any(ip_address(address) in network for network in self._trusted)
+        except ValueError:
+            return False
