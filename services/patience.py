@@ -16,6 +16,8 @@ STILL_SECONDS = 30.0
 """Without a byte of the body; without a byte of the answer taken."""
 BODY_SECONDS = 600.0
 """For a whole body, however busily it drips."""
+LARGEST_HEADER = 64 * 1024
+"""Bytes of a request's header, all lines together."""
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -24,6 +26,7 @@ class PatientProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._header_bytes = 0
         self._within("header", HEADER_SECONDS)
 
     def data_received(self, data: bytes) -> None:
@@ -31,15 +34,20 @@ class PatientProtocol(HttpToolsProtocol):
             self._within("still", STILL_SECONDS)
         elif "header" not in self._timers and (self.cycle is None or self.cycle.response_complete):
             self._within("header", HEADER_SECONDS)
+        self._header_bytes += len(data)
         super().data_received(data)
+        if "header" in self._timers and self._header_bytes > LARGEST_HEADER:
+            self.transport.abort()
 
     def on_headers_complete(self) -> None:
         self._done("header")
+        self._header_bytes = 0
         self._within("body", BODY_SECONDS)
         self._within("still", STILL_SECONDS)
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
+        self._header_bytes = 0
         self._done("body")
         self._done("still")
         super().on_message_complete()

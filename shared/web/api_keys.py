@@ -99,5 +99,5 @@ class ApiKeys:
         await self._pool.execute(USED, key_id, self._clock.now().date())
         scopes = frozenset(row["scopes"]) if row["scopes"] else None
         expires = row["expires_at"].timestamp()
-        principal = Principal(row["client"], (row["role"],), row["unit_id"], row["district"], expires, scopes)
+        principal = Principal(f"key:{row['client']}", (row["role"],), row["unit_id"], row["district"], expires, scopes)
         return _Known(row["digest"], principal, now)

@@ -65,6 +65,7 @@ _DOCS = (
 )
 """The viewer of the API's description comes from where FastAPI has it."""
 _HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+REFUSED = frozenset({401, 403, 429})
 METHODS = ("GET", "POST", "PUT", "DELETE")
 ALLOWED = (
     "Authorization",
@@ -221,6 +222,8 @@ class Observed:
             if not begun:
                 await problem_response(Request(scope), known)(scope, receive, observed)
         finally:
+            if status in REFUSED:  # who keeps being refused is worth a look; what they sent is not kept
+                log.info("refused", status=status, route=_route(scope), request_id=request_id)
             requests, seconds = _meters(*_route(scope), status)
             requests.inc()
             seconds.observe(time.perf_counter() - started)

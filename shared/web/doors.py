@@ -1,7 +1,8 @@
 """Who comes in: every request passes here once, before anything is read for it.
 
 A bearer token of the issuer (of our own in the embedded mode), or an API key; then the rate, then whether a role gives
-the scope. What fails costs the address a place in a smaller bucket, so that guessing is slow.
+the scope. What fails costs the address a place in a smaller bucket, so that guessing is slow; who proves themselves is never kept
+out by what others fail at behind the same gateway.
 """
 
 from __future__ import annotations
@@ -51,16 +52,13 @@ class Doors:
         return await self._known(request, text if text.startswith("jiesu_") else None, text)
 
     async def _known(self, request: Request, key: str | None, token: str) -> Principal:
-        address = self._addresses.of(request)
-        if not self._failed.left(address):
-            self._failed.take(address)
         try:
             if key is not None:
                 return await self._keys.principal(key)
             return await self._issuer.principal(token) if self._issuer else self._tokens.principal(token)
         except Problem as problem:
             if problem.code == "UNAUTHENTICATED":
-                self._failed.take(address)
+                self._failed.take(self._addresses.of(request))
             raise
 
     def _take(self, request: Request, buckets: Buckets, name: str) -> None:

@@ -22,6 +22,9 @@ FETCH_SECONDS, LARGEST_DOCUMENT = 5.0, 256 * 1024
 FRESH_SECONDS, SHORTEST_PAUSE_SECONDS = 300.0, 10.0
 """Keys are looked up anew after the one, and for a key that we do not know not more often than the other."""
 HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
+TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+SHORTEST_RSA = 2048 // 6
+"""Characters of a modulus: shorter keys are not believed (NIST SP 800-131A)."""
 """Keys inside or beside a token (`jwk`, `jku`, `x5u`), and extensions that must be understood (`crit`), are refused."""
 KINDS = frozenset({"RSA", "EC", "OKP"})
 log = structlog.get_logger()
@@ -89,7 +92,8 @@ class Issuer:
 
 def _usable(key: dict[str, Any]) -> bool:
     """A public key for signatures, with a name; anything else in the set is not for us."""
-    return key.get("kty") in KINDS and bool(key.get("kid")) and key.get("use", "sig") == "sig" and "d" not in key
+    named = key.get("kty") in KINDS and bool(key.get("kid")) and key.get("use", "sig") == "sig" and "d" not in key
+    return named and (key["kty"] != "RSA" or len(str(key.get("n", ""))) >= SHORTEST_RSA)
 
 
 async def _document(http: aiohttp.ClientSession, url: str) -> Any:
@@ -104,7 +108,8 @@ def _kid(token: str) -> str:
     try:
         encoded = token.split(".", 1)[0] if len(token) <= LONGEST_TOKEN else ""
         header = orjson.loads(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
-        if header.keys() <= HEADER_MEMBERS and isinstance(header["kid"], str):
+        known = header.keys() <= HEADER_MEMBERS and str(header.get("typ", "JWT")).lower() in TYPES
+        if known and isinstance(header["kid"], str):
             return str(header["kid"])
     except (ValueError, KeyError, AttributeError, TypeError):
         pass

@@ -59,7 +59,7 @@ class Addresses:
         peer = request.client.host if request.client else ""
         if not self._ours(peer):
             return peer
-        said = [one.strip() for one in request.headers.get("x-forwarded-for", "").split(",")]
+        said = [one.strip() for one in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
         return next((one for one in reversed(said) if one and not self._ours(one)), peer)
 
     def _ours(self, address: str) -> bool:

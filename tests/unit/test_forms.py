@@ -20,7 +20,7 @@ from shared.engine.decider import IllegalTransition, NotYours, Refused
 from shared.web.commands import Call, Plan
 from shared.web.fields import Body, ShortText
 from shared.web.forms import FORM, MOST_BYTES, MOST_FIELDS, FormRoute, as_json
-from shared.web.identity import ANYBODY, Scope
+from shared.web.identity import ANYBODY, Principal, Scope
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=BEIJING)
 RUNNING: Any = SimpleNamespace(clock=ManualClock(NOON), settings=SimpleNamespace(max_body_bytes=MOST_BYTES))
