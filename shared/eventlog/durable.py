@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from socket import gethostname
 
 
 def write_durably(file: Path, text: str) -> None:
@@ -14,7 +15,7 @@ def write_durably(file: Path, text: str) -> None:
 def replace_durably(file: Path, raw: bytes) -> None:
     """The same for bytes. Nobody but the owner may read it."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = file.with_name(f"{file.name}.{os.getpid()}.new")
+    beside = file.with_name(f"{file.name}.{gethostname()}-{os.getpid()}.new")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as opened:
         opened.write(raw)
