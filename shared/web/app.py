@@ -64,7 +64,7 @@ _DOCS = (
     b" frame-ancestors 'none'",
 )
 """The viewer of the API's description comes from where FastAPI has it."""
-_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000")
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
 REFUSED = frozenset({401, 403, 429})
 METHODS = ("GET", "POST", "PUT", "DELETE")
 ALLOWED = (
