@@ -168,7 +168,8 @@ class CommandRoute:
     async def read(self, request: Request, running: Running) -> AsyncIterator[tuple[Any, Callable[[], bytes]]]:
         """The body, and what makes a request with it the same request."""
         raw = await self._raw(request, running)
-        yield parse_body(raw or b"{}", self.body), partial(fingerprint, request.method, request.scope["path"], raw)
+        same = partial(fingerprint, running.secrets.index, request.method, request.scope["path"], raw)
+        yield parse_body(raw or b"{}", self.body), same
 
     async def _raw(self, request: Request, running: Running) -> bytes:
         needs_no_body = not any(field.is_required() for field in self.body.model_fields.values())

@@ -63,7 +63,10 @@ class FormRoute(CommandRoute):
         body = as_json(bytes(raw), self.body)
         parsed, path = parse_body(body, self.body), request.path_params
         subject = path.get(self.subject, "")
-        now, same = running.clock.now(), lambda: fingerprint(request.method, request.scope["path"], body)
+        now, same = (
+            running.clock.now(),
+            lambda: fingerprint(running.secrets.index, request.method, request.scope["path"], body),
+        )
         call = Call(running, principal, self.scope, subject, parsed, now, request.headers, same, path)
         await self.carry_out(call, Preconditions(None, None))
 
