@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= auto
 
 .PHONY: help setup run test check bench chaos contracts kafka lock sbom clean
 
@@ -13,8 +14,8 @@ help: ## this list
 run: setup ## the whole city on this machine, port 8000 (PORT=… for another)
 	@$(BIN)/jiesu up $(if $(PORT),--port $(PORT))
 
-test: setup ## all tests, on a real PostgreSQL that comes with the set-up
-	@$(BIN)/pytest
+test: setup ## all tests, each process with a real PostgreSQL that comes with the set-up (WORKERS=0: in one)
+	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
