@@ -179,11 +179,52 @@ POLYGLOTS = {
 }
 """A picture, and something that others would take it for: the picture alone is kept."""
 
-NAMES = ["../../etc/passwd", "..\\..\\evil.exe", "/etc/evil", "C:\\evil.exe", "evil.jpg.exe", "evil.php\0.jpg", "evil%00.jpg"]
-NAMES += ["evil.jpg\u202egpj.exe", "evil\u200b.svg", "evil.html;.jpg", "evil.jpg/", "evil.jpg.", "evil.jpg::$DATA", "~evil"]
-NAMES += ["CON", "NUL.evil", "-rf evil", "$(evil).jpg", "`evil`.jpg", "|evil", "<script>evil</script>.jpg", "' OR evil --"]
-NAMES += ["=evil()", "evil" * 1024, "长evil" * 300, "%2e%2e%2fevil", ".htaccess.evil", "evil\t.jpg", " evil.jpg ", "evil.JPG"]
-NAMES += ["evil.jpg?x=1", "evil.jpg#x", "data:text/html,evil", "file:///evil", "evil\x1b[31m.jpg", "evil\ud7ff\ue000.jpg"]
+NAMES = [
+    "../../etc/passwd",
+    "..\\..\\evil.exe",
+    "/etc/evil",
+    "C:\\evil.exe",
+    "evil.jpg.exe",
+    "evil.php\0.jpg",
+    "evil%00.jpg",
+]
+NAMES += [
+    "evil.jpg\u202egpj.exe",
+    "evil\u200b.svg",
+    "evil.html;.jpg",
+    "evil.jpg/",
+    "evil.jpg.",
+    "evil.jpg::$DATA",
+    "~evil",
+]
+NAMES += [
+    "CON",
+    "NUL.evil",
+    "-rf evil",
+    "$(evil).jpg",
+    "`evil`.jpg",
+    "|evil",
+    "<script>evil</script>.jpg",
+    "' OR evil --",
+]
+NAMES += [
+    "=evil()",
+    "evil" * 1024,
+    "长evil" * 300,
+    "%2e%2e%2fevil",
+    ".htaccess.evil",
+    "evil\t.jpg",
+    " evil.jpg ",
+    "evil.JPG",
+]
+NAMES += [
+    "evil.jpg?x=1",
+    "evil.jpg#x",
+    "data:text/html,evil",
+    "file:///evil",
+    "evil\x1b[31m.jpg",
+    "evil\ud7ff\ue000.jpg",
+]
 VIDEO_LIES = {
     "a box that is longer than the file": FTYP + (1 << 31).to_bytes(4, "big") + b"moov",
     "a box shorter than its head": FTYP + (3).to_bytes(4, "big") + b"moov",

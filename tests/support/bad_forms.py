@@ -76,7 +76,7 @@ _DISPOSITIONS = {
     "RFC 2231 of no charset": ("form-data; name=\"file\"; filename*=klingon''%ff.pdf", MISSING),
     "RFC 2231 in pieces": ('form-data; name="file"; filename*0="a"; filename*1=".pdf"', MISSING),
     "RFC 2231 of no number": ('form-data; name="file"; filename*999999999999="a.pdf"', MISSING),
-    "both file names": ("form-data; name=\"file\"; filename=\"a.pdf\"; filename*=UTF-8''evil.html", TAKEN),
+    "both file names": ('form-data; name="file"; filename="a.pdf"; filename*=UTF-8\'\'evil.html', TAKEN),
     "a file name without quotes": ('form-data; name="file"; filename=a.pdf', TAKEN),
     "a file name that does not end": ('form-data; name="file"; filename="a.pdf', TAKEN),
     "sixty parameters": (_ATTACHED + "".join(f"; p{n}=1" for n in range(60)), TAKEN),
@@ -145,7 +145,9 @@ def _edges() -> dict[str, Odd]:
     }
 
 
-_CHARSETS = {one: TAKEN for one in ("hex", "zlib", "rot13", "idna", "unicode_escape", "utf-7", "klingon", ";;", "x" * 900)}
+_CHARSETS = dict.fromkeys(
+    ("hex", "zlib", "rot13", "idna", "unicode_escape", "utf-7", "klingon", ";;", "x" * 900), TAKEN
+)
 _CHARSETS |= {"utf-16": MISSING, "punycode": MISSING, "undefined": UNREADABLE}
 
 

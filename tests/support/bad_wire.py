@@ -27,7 +27,23 @@ class Frame(NamedTuple):
 
 
 def _lengths() -> dict[str, Frame]:
-    values = ["-2", "+2", "0x2", "", "2.0", "1 2", "2e0", "2;", "2, 2", "2, 3", '"2"', "two", "\u00b2", "9" * 23, "2\x00"]
+    values = [
+        "-2",
+        "+2",
+        "0x2",
+        "",
+        "2.0",
+        "1 2",
+        "2e0",
+        "2;",
+        "2, 2",
+        "2, 3",
+        '"2"',
+        "two",
+        "\u00b2",
+        "9" * 23,
+        "2\x00",
+    ]
     return {f"length {value!a}": Frame(f"Content-Length: {value}\r\n") for value in values}
 
 
@@ -102,7 +118,15 @@ RAW = {
     "nothing readable": bytes(range(128, 256)) + b"\r\n\r\n",
 }
 
-HOSTS = ["", "Host:", "Host: evil.example", "Host: evil.example:80:90", "Host: evil/path", "Host: evil?x", "Host: evil#x"]
+HOSTS = [
+    "",
+    "Host:",
+    "Host: evil.example",
+    "Host: evil.example:80:90",
+    "Host: evil/path",
+    "Host: evil?x",
+    "Host: evil#x",
+]
 HOSTS += ["Host: a@evil.example", "Host: a b", "Host: x\r\nHost: evil.example", "Host: [::1", "Host: ]", "Host: a,evil"]
 HOSTS += ["Host: \x80\xff", f"Host: {'evil' * 75}", "Host: ..", "Host: <script>", "Host: x\\evil", "Host: evil:99999"]
 HOSTS += ["Host: %00evil", "Host: x%2fevil", "Host: evil.example/intake/v1/channels?", "Host: 127.0.0.1:0"]
@@ -113,12 +137,31 @@ _SPOOFS = ["X-Forwarded-For: 127.0.0.1", "X-Real-IP: 127.0.0.1", "Forwarded: for
 _SPOOFS += ["X-Forwarded-For: 10.0.0.1, evil", f"X-Forwarded-For: {'1.1.1.1, ' * 2000}", "X-Forwarded-Proto: https"]
 _SPOOFS += ["X-HTTP-Method-Override: GET", "X-Method-Override: DELETE", "X-Role: MUNICIPAL_ADMIN", "X-User: admin"]
 _SPOOFS += ["Cookie: role=admin", "X-Unit-Id: bj-water", "X-Request-Id: evil", "jiesu.request_id: evil"]
-_TRACES = ["", "x", "00", "00-0-0-0", "ff-" + "1" * 32 + "-" + "1" * 16 + "-01", "00-" + "0" * 32 + "-" + "1" * 16 + "-01"]
-_TRACES += ["00-" + "g" * 32 + "-" + "1" * 16 + "-01", "00-" + "1" * 32 + "-" + "0" * 16 + "-01", "x" * 9000, "\x80\xff"]
+_TRACES = [
+    "",
+    "x",
+    "00",
+    "00-0-0-0",
+    "ff-" + "1" * 32 + "-" + "1" * 16 + "-01",
+    "00-" + "0" * 32 + "-" + "1" * 16 + "-01",
+]
+_TRACES += [
+    "00-" + "g" * 32 + "-" + "1" * 16 + "-01",
+    "00-" + "1" * 32 + "-" + "0" * 16 + "-01",
+    "x" * 9000,
+    "\x80\xff",
+]
 _ODD = [f"X: {'a' * 65_536}", f"{'a' * 65_536}: x", "\r\n".join(f"X-{n}: a" for n in range(1000)), "X:", "X: \t \t"]
 _ODD += ["Expect: magic", "Range: bytes=0-,0-,0-", "Accept: " + "*/*," * 3000, "Accept-Encoding: " + "gzip," * 3000]
-_ODD += ["TE: trailers, evil", "Connection: close, Authorization", "Max-Forwards: -1", "Upgrade: h2c\r\nConnection: Upgrade"]
-IGNORED = _SPOOFS + [f"traceparent: {one}" for one in _TRACES] + [f"traceparent: {_TRACES[4]}\r\ntracestate: {'a=b,' * 900}"]
+_ODD += [
+    "TE: trailers, evil",
+    "Connection: close, Authorization",
+    "Max-Forwards: -1",
+    "Upgrade: h2c\r\nConnection: Upgrade",
+]
+IGNORED = (
+    _SPOOFS + [f"traceparent: {one}" for one in _TRACES] + [f"traceparent: {_TRACES[4]}\r\ntracestate: {'a=b,' * 900}"]
+)
 IGNORED += _ODD
 """Headers that change nothing: the same request is refused for the same reason with and without."""
 

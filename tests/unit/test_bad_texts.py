@@ -62,7 +62,8 @@ def test_every_text_comes_back_from_a_table(media_type: str) -> None:
     wrong = {
         name: text
         for name, text in TEXTS.items()
-        if (back[name].replace("\r\n", "\n") if lines else back[name]) != (text.replace("\r\n", "\n") if lines else text)
+        if (back[name].replace("\r\n", "\n") if lines else back[name])
+        != (text.replace("\r\n", "\n") if lines else text)
     }
     assert not wrong
 
