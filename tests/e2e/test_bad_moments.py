@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.e2e.test_state_machine import STATES
-from tests.support.bad import CANARY, ROUTES, Bad, good_body, path_of, role_for
+from tests.support.bad import CANARY, ROUTES, Bad, good_body, path_of, role_for, what_is_wrong
 from tests.support.bad_cases import CLOSING, Case, all_refused, none_wrong, on_record, wrong_with
 from tests.support.bad_moments import (
     ENDED,
@@ -81,21 +81,16 @@ async def test_no_command_acts_on_a_version_that_was_not_read_in_any_state(cases
 async def test_what_has_ended_is_over_for_every_command(cases: tuple[City, Cases], state: str) -> None:
     city, made = cases
     appeal_id = made[state]["appeal_id"]
-    pairs = []
-    for service, route in about_an_appeal():
-        if route.path in POSSIBLE_AFTERWARDS:
-            continue
-        for status in sorted(set(codes_after_the_end(route).values())):
-            codes = [code for code, one in codes_after_the_end(route).items() if one == status]
-            pairs.append(
-                (route.path, Case(f"{service} {route.path}", sending(service, route, appeal_id), status, codes))
-            )
+    over = [(service, route) for service, route in about_an_appeal() if route.path not in POSSIBLE_AFTERWARDS]
     before = await on_record(city, appeal_id)
-    replies = await asyncio.gather(*(case.send(city) for case in pairs))
-    wrong: dict[str, list[str | None]] = {}
-    for case, reply in zip(pairs, replies, strict=True):
-        wrong.setdefault(case.name, []).append(wrong_with(case, reply))
-    none_wrong([(name, None if None in said else said[0]) for name, said in wrong.items()])
+    replies = await asyncio.gather(*(sending(*one, appeal_id)(city) for one in over))
+
+    def wrong(route: Any, reply: Reply) -> str | None:
+        codes = codes_after_the_end(route)
+        code = str(reply.body.get("code", "carried out"))
+        return what_is_wrong(reply, codes[code], code) if code in codes else f"{reply.status} {code}"
+
+    none_wrong([(f"{s} {r.path}", wrong(r, reply)) for (s, r), reply in zip(over, replies, strict=True)])
     assert await on_record(city, appeal_id) == before
 
 
