@@ -1,7 +1,8 @@
-"""No webhook calls inwards: not by an address that is saved, not by a name that turns to one, not by a redirect."""
+"""No webhook calls inwards: not by an address that is saved, not by a name that turns to one."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from functools import partial
 from typing import Any
@@ -63,30 +64,7 @@ async def test_a_good_address_beside_a_bad_one_does_not_make_it_good(monkeypatch
         await Guard([]).check("https://partner.example.com/hook")
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_a_redirect_inwards_is_not_followed(status: int) -> None:
-    reached: list[str] = []
-
-    async def inwards(request: web.Request) -> web.Response:
-        reached.append(request.path)
-        return web.Response(status=status, headers={"Location": "/inside"})
-
-    app = web.Application()
-    app.router.add_post("/{path}", inwards)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        async with Guard(["127.0.0.0/8"]).session(5) as http:
-            url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
-            async with http.post(url, allow_redirects=False) as answer:
-                assert answer.status == status
-    finally:
-        await runner.cleanup()
-    assert reached == ["/hook"]
-
-
-async def test_an_answer_that_never_ends_is_given_up(still: City) -> None:
+async def test_an_answer_that_never_ends_is_given_up() -> None:
     async def slowly(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)
@@ -100,7 +78,7 @@ async def test_an_answer_that_never_ends_is_given_up(still: City) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        async with Guard(["127.0.0.0/8"]).session(0.3) as http:
+        async with asyncio.timeout(10), Guard(["127.0.0.0/8"]).session(0.3) as http:
             url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
             with pytest.raises((TimeoutError, aiohttp.ClientError)):
                 async with http.post(url) as answer:
