@@ -122,10 +122,15 @@ class Executor:
             loaded.last_time = decision.envelopes[-1].time
 
     async def load(self, intention: Intention[S]) -> Loaded[S]:
-        """The state of the stream that an intention is for. Raises WrongVersion when If-Match is stale."""
+        """The state of the stream that an intention is for. Raises NotYours; WrongVersion when If-Match is stale.
+
+        In this order: whoever may not see a thing could otherwise guess versions until one is there.
+        """
         loaded: Loaded[S] = Loaded(intention.decider.initial)
         if not intention.fresh:
             _fold(intention.decider, loaded, await self.log.read_stream(intention.stream))
+        if intention.guard:
+            intention.guard(loaded.state)
         if intention.expected_version is not None and loaded.version != intention.expected_version:
             raise WrongVersion(intention.stream, intention.expected_version)
         return loaded

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
@@ -104,6 +104,7 @@ class Face:
 def create_app(api: Api, running: Running, doors: Doors) -> Face:
     """The face of one service, to be mounted at its short name."""
     app = FastAPI(title=api.title, version="1", redoc_url=None, openapi_url="/openapi.json", docs_url="/docs")
+    app.router.redirect_slashes = False
     app.state.running, app.state.doors, app.state.tree = running, doors, StoredTree(running.pool)
     _refuse_unscoped(api.reads)
     app.include_router(api.reads)
@@ -123,9 +124,11 @@ def create_city(faces: Mapping[str, Face], ids: Ids, settings: Settings) -> ASGI
     async def index(_: Request) -> Response:
         return HTMLResponse(_INDEX.format(services="".join(_LINK.format(name=name) for name in faces)))
 
-    mounts = [Mount(f"/{name}", routes=[*face.commands, Mount("", face.app)]) for name, face in faces.items()]
+    mounts = [Mount(f"/{name}", Router([*face.commands, Mount("", face.app)], False)) for name, face in faces.items()]
     handlers = dict.fromkeys((Problem, HTTPException, Exception), _handle)
-    city: ASGIApp = Starlette(routes=[Route("/", index), *mounts], exception_handlers=handlers)
+    starlette = Starlette(routes=[Route("/", index), *mounts], exception_handlers=handlers)
+    starlette.router.redirect_slashes = False  # it redirects to whatever host the caller has named
+    city: ASGIApp = starlette
     if hosts := _listed(settings.hosts):
         city = TrustedHostMiddleware(city, hosts, www_redirect=False)
     if origins := _listed(settings.cors_origins):
@@ -213,7 +216,7 @@ class Observed:
         try:
             if b"%00" in scope["raw_path"] + scope["query_string"]:
                 raise Problem("BAD_REQUEST", "a NUL is not text")
-            with span(f"{scope['method']} {scope['path'].split('/')[1]}", arrived):
+            with span(f"{scope['method']} {scope['path'].strip('/').partition('/')[0]}", arrived):
                 await self._app(scope, receive, observed)
         except Exception as error:
             known = problem_of(error)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from shared.engine.decider import IllegalTransition, NotYours, Refused
@@ -135,6 +135,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem("SUBJECT_ERASED")
         case LogUnavailable() | KeyTaken() | DBAPIError(connection_invalidated=True) | PoolTimeout():
             return Problem("UNAVAILABLE")
+        case ClientDisconnect():
+            return Problem("BAD_REQUEST", "the request broke off")
         case HTTPException(status_code=status):
             return Problem(_BY_STATUS.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL"))
     return Problem("UNAVAILABLE" if isinstance(error, LOST) else "INTERNAL")
