@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from math import ceil
 
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from shared.web.problems import Problem
 REMEMBERED = 50_000
 BURST_SECONDS = 2.0
 """A full bucket holds what comes in so long."""
+Address = IPv4Address | IPv6Address
 
 
 class Buckets:
@@ -55,15 +56,34 @@ class Addresses:
         self._trusted = [ip_network(one.strip()) for one in trusted.split(",") if one.strip()]
 
     def of(self, request: Request) -> str:
-        """The nearest address that is not a gateway of ours."""
+        """The nearest address that is not a gateway of ours; what a gateway cannot name is counted to the gateway."""
         peer = request.client.host if request.client else ""
-        if not self._ours(peer):
-            return peer
-        said = [one.strip() for one in ",".join(request.headers.getlist("x-forwarded-for")).split(",")]
-        return next((one for one in reversed(said) if one and not self._ours(one)), peer)
+        found = _address(peer)
+        if found is None or not self._ours(found):
+            return _counted(found) if found else peer
+        said = ",".join(request.headers.getlist("x-forwarded-for")).split(",")
+        for one in filter(None, map(str.strip, reversed(said))):
+            address = _address(one)
+            if address is None:
+                break
+            if not self._ours(address):
+                return _counted(address)
+        return peer
 
-    def _ours(self, address: str) -> bool:
-        try:
-            return any(ip_address(address) in network for network in self._trusted)
-        except ValueError:
-            return False
+    def _ours(self, address: Address) -> bool:
+        return any(address in network for network in self._trusted)
+
+
+def _address(text: str) -> Address | None:
+    """With or without a port; an IPv4 address inside an IPv6 address is itself."""
+    bare = text[1:].partition("]")[0] if text.startswith("[") else text
+    try:
+        found = ip_address(bare.partition(":")[0] if bare.count(":") == 1 else bare)
+    except ValueError:
+        return None
+    return found if isinstance(found, IPv4Address) else found.ipv4_mapped or found
+
+
+def _counted(address: Address) -> str:
+    """Whoever has IPv6 has 2^64 addresses at least; they are counted as one."""
+    return str(address if isinstance(address, IPv4Address) else IPv6Network((int(address), 64), strict=False))
