@@ -29,12 +29,13 @@ from shared.contracts.codes import (
     Satisfaction,
 )
 from shared.contracts.feedback import Evidence, Reason
+from shared.contracts.upcasters import payload_of
 from shared.engine.decider import Command
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Moment, ShortText, Text
-from shared.web.identity import Ownership, Scope
+from shared.web.identity import Scope
 
 FileNumber = Annotated[int, Field(ge=1, le=10_000)]
 
@@ -177,15 +178,12 @@ async def feedback(call: Call[FeedbackBody]) -> Plan:
 async def _shown(call: Call[Any], files: Sequence[Evidence]) -> bool:
     """Whether one of these files belongs to another appeal as well. Raises EVIDENCE_UNKNOWN, NotYours.
 
-    Whoever has nothing to do with a case learns nothing of its files either; what no view knows yet the log decides.
+    Whoever has nothing to do with a case learns nothing of its files either, nor whether there is such a case.
     """
     if not files:
         return False
-    query = select(CASES.c.lead_unit, CASES.c.cc_district).where(CASES.c.appeal_id == call.subject)
-    async with call.running.reads.connect() as connection:
-        row = (await connection.execute(query)).first()
-    if row is not None:
-        call.must_see(Ownership(frozenset({row.lead_unit}), row.cc_district))
+    recorded = await call.running.log.read_stream(CASE.stream(call.subject))
+    call.must_see(ownership(CASE.fold([payload_of(one.envelope.type, one.envelope.data) for one in recorded])))
     return await files_there(call.running, call.subject, files)
 
 

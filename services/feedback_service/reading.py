@@ -145,7 +145,7 @@ async def _known_names(running: Running, appeal_id: str) -> list[str | None]:
         query = select(RECIPIENTS).where(RECIPIENTS.c.appeal_id == appeal_id)
         row = (await connection.execute(query)).mappings().first()
     who = (await opened_appellants(running, [row]))[appeal_id] if row else {}
-    return [who.get(name) for name in ("name", "phone", "email")]
+    return [who.get(name) for name in ("name", "phone", "email", "wechat")]
 
 
 async def opened_appellants(running: Running, recipients: Sequence[RowMapping]) -> dict[str, dict[str, Any]]:

@@ -125,10 +125,10 @@ async def list_cases(
     what = f"cases:{asking.principal.sub}:{filters}"
 
     async def keep(rows: Sequence[RowMapping]) -> Sequence[RowMapping]:
-        return await those_that_are(running, rows, sought)
+        return await those_that_are(running, rows, sought, asking.principal)
 
     rows, following = await page(running, query, keys, window, what, descending=True, keep=keep)
-    return JSONResponse({"items": [summary(row) for row in rows], "next_cursor": following})
+    return JSONResponse({"items": [summary(row, asking.principal) for row in rows], "next_cursor": following})
 
 
 class Unregistered(Body):

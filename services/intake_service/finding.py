@@ -15,12 +15,15 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.intake_service.places import Point, TooWide, cells_around, distance
 from services.intake_service.policy import likeness_policy
+from services.intake_service.reading import hidden_from, known_names
 from services.intake_service.search import REGISTERED, SEARCH, point_of
 from services.intake_service.views import CASES, PERSONS, STORY
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import sealed_refs, unseal_data
 from shared.language.likeness import bands, likeness, token, tokens
 from shared.language.script import bigrams, plain
+from shared.web.identity import Principal
+from shared.web.masking import masked
 from shared.web.problems import Problem
 
 ALIKE = text("""
@@ -90,11 +93,20 @@ def wanted(q: str | None, near: str | None) -> Wanted:
     return Wanted(plain(q) if q is not None else None, (Point(longitude, latitude), metres))
 
 
-async def those_that_are(running: Running, rows: Sequence[RowMapping], what: Wanted) -> list[RowMapping]:
-    """The cases among these whose registration is what was wanted."""
+async def those_that_are(
+    running: Running, rows: Sequence[RowMapping], what: Wanted, principal: Principal
+) -> list[RowMapping]:
+    """The cases among these whose registration, as the caller may read it, is what was wanted.
+
+    Or a unit could ask whether it was this person or that one who wrote.
+    """
     if what.nothing:
         return list(rows)
     facts = await opened_facts(running, [row["appeal_id"] for row in rows])
+    for row in rows:
+        if row["appeal_id"] in facts and hidden_from(row, principal):
+            one = facts[row["appeal_id"]]
+            facts[row["appeal_id"]] = masked(one, known_names(one["appellant"]))
     return [row for row in rows if row["appeal_id"] in facts and what.is_met(facts[row["appeal_id"]])]
 
 

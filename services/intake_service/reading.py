@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping, false, or_, select, true
+from sqlalchemy import RowMapping, false, func, or_, select, true
 from sqlalchemy.sql import Select
 
 from services.intake_service.appeal import APPEAL
@@ -39,7 +39,7 @@ TIMES = ("raised_at", "registered_at", "updated_at", "due_at")
 def ownership(row: RowMapping) -> Ownership:
     """Whose case this is."""
     units = frozenset([*split(row["participants"]), *filter(None, [row["lead_unit"]])])
-    return Ownership(units, row["cc_district"] or row["district"], row["client"])
+    return Ownership(units, row["cc_district"] or row["district"], row["client"], bool(row["identity_hidden"]))
 
 
 async def owners(running: Running, subjects: Sequence[str]) -> dict[str, Ownership]:
@@ -75,12 +75,18 @@ async def _one(running: Running, query: Select[Any]) -> RowMapping:
     return row
 
 
-def summary(row: RowMapping) -> dict[str, Any]:
-    """A case as lists show it: codes and times, nothing personal."""
+def summary(row: RowMapping, principal: Principal) -> dict[str, Any]:
+    """A case as lists show it: codes and times, nothing personal. What it was merged into is of the same person."""
     item: dict[str, Any] = {name: row[name] for name in PLAIN}
+    item |= {"merged_into": None} if hidden_from(row, principal) else {}
     item |= {name: row[name] and rfc3339(row[name]) for name in TIMES}
     item |= {"category_path": split(row["category"]), "tags": split(row["tags"]), "alerts": split(row["alerts"])}
     return item | counts_of(row)
+
+
+def hidden_from(row: RowMapping, principal: Principal) -> bool:
+    """Whether this caller may not know who the appellant of this case is."""
+    return bool(row["identity_hidden"]) and principal.outside
 
 
 def counts_of(row: RowMapping) -> dict[str, int]:
@@ -91,13 +97,13 @@ def counts_of(row: RowMapping) -> dict[str, int]:
 async def whole_case(running: Running, row: RowMapping, principal: Principal) -> dict[str, Any]:
     """The case with its texts and its story, as this caller may see it."""
     opened = await opened_story(running, row)
-    outside = principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
-    if outside:
+    hidden, hotline = hidden_from(row, principal), principal.reach(Scope.READ) is Reach.ALL
+    if not hotline:
         opened = [event for event in opened if not internal(event["type"])]
-    if outside and row["identity_hidden"]:
+    if hidden:
         opened = _without_traces(opened)
     facts = _registration(opened)
-    item = summary(row) | ({} if outside else {"malicious_use": bool(row["malicious"])})
+    item = summary(row, principal) | ({"malicious_use": bool(row["malicious"])} if hotline else {})
     item |= {name: facts.get(name) for name in ("title", "content", "source_ref", "relates_to")}
     item |= {"location": facts.get("place") or None, "appellant": _appellant(facts.get("appellant"), row, principal)}
     item |= {"assessment": orjson.loads(row["assessment"]) if row["assessment"] else None}
@@ -111,9 +117,17 @@ def _registration(story: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def _without_traces(story: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The story without what may tell who the appellant is: files' names and positions, and known names in words."""
-    appellant = _registration(story).get("appellant") or {}
-    known = [appellant.get(name) for name in ("name", "phone", "email")]
-    return [{**event, "data": masked(_untraced(event), known)} for event in story]
+    known = known_names(_registration(story).get("appellant") or {})
+    return [{**event, "data": shown(masked(_untraced(event), known), hidden=True) | _who(event)} for event in story]
+
+
+def known_names(appellant: Mapping[str, Any]) -> list[str | None]:
+    """What an appellant is known by."""
+    return [appellant.get(name) for name in ("name", "phone", "email", "wechat")]
+
+
+def _who(event: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: event["data"][name] for name in ("appellant",) if name in event["data"]}
 
 
 def _untraced(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,10 +205,10 @@ def _appellant(facts: dict[str, Any] | None, row: RowMapping, principal: Princip
     """Masked; and nothing but the type for a unit when the identity is to be hidden from it."""
     if facts is None:
         return None
-    shown = {"type": facts["type"], "confidential": facts["confidential"], "anonymous": facts["anonymous"]}
-    if row["identity_hidden"] and principal.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}:
-        return shown | {"hidden": True}
-    return shown | {"name": masked_name(facts.get("name")), "phone": masked_phone(facts.get("phone"))}
+    told = {"type": facts["type"], "confidential": facts["confidential"], "anonymous": facts["anonymous"]}
+    if hidden_from(row, principal):
+        return told | {"hidden": True}
+    return told | {"name": masked_name(facts.get("name")), "phone": masked_phone(facts.get("phone"))}
 
 
 def in_reach(principal: Principal) -> Any:
@@ -204,7 +218,8 @@ def in_reach(principal: Principal) -> Any:
         case Reach.ALL:
             return true()
         case Reach.DISTRICT:
-            return or_(CASES.c.cc_district.in_(mine), CASES.c.district.in_(mine), CASES.c.lead_unit.in_(mine))
+            watches = func.coalesce(CASES.c.cc_district, CASES.c.district).in_(mine)
+            return or_(watches, CASES.c.lead_unit.in_(mine), *(has(CASES.c.participants, one) for one in mine))
         case Reach.UNIT:
             unit = principal.unit_id
             return or_(CASES.c.lead_unit == unit, has(CASES.c.participants, unit)) if unit else false()

@@ -122,17 +122,10 @@ class Executor:
             loaded.last_time = decision.envelopes[-1].time
 
     async def load(self, intention: Intention[S]) -> Loaded[S]:
-        """The state of the stream that an intention is for. Raises NotYours; WrongVersion when If-Match is stale.
-
-        In this order: whoever may not see a thing could otherwise guess versions until one is there.
-        """
+        """The state of the stream that an intention is for."""
         loaded: Loaded[S] = Loaded(intention.decider.initial)
         if not intention.fresh:
             _fold(intention.decider, loaded, await self.log.read_stream(intention.stream))
-        if intention.guard:
-            intention.guard(loaded.state)
-        if intention.expected_version is not None and loaded.version != intention.expected_version:
-            raise WrongVersion(intention.stream, intention.expected_version)
         return loaded
 
     def within(self, connection: Connection) -> Within:
@@ -140,9 +133,14 @@ class Executor:
         return Within(self, connection)
 
     async def decide(self, intention: Intention[S], loaded: Loaded[S]) -> Decision[S]:
-        """What a command comes to on this state; nothing is stored."""
+        """What a command comes to on this state; nothing is stored. Raises WrongVersion when If-Match is stale.
+
+        Whether it is the caller's business comes first: strangers do not learn from a version that there is something.
+        """
         if intention.guard:
             intention.guard(loaded.state)
+        if intention.expected_version is not None and loaded.version != intention.expected_version:
+            raise WrongVersion(intention.stream, intention.expected_version)
         payloads = intention.decider.decide(intention.command, loaded.state)
         state = intention.decider.fold(payloads, loaded.state)
         if not payloads:

@@ -74,13 +74,16 @@ def attributes(event: Recorded, envelope: Envelope) -> dict[str, str]:
     return context | {name: value for name, value in optional.items() if value is not None}
 
 
-def structured(event: Recorded, whole: bool) -> dict[str, Any]:
-    """The event as one JSON object, CloudEvents JSON format, for HTTP. Not whole: without what only we need to know."""
+def structured(event: Recorded, whole: bool, hidden: bool = False) -> dict[str, Any]:
+    """The event as one JSON object, CloudEvents JSON format, for HTTP. Not whole: without what only we need to know.
+
+    `hidden`: and without what could tell who the appellant is.
+    """
     envelope = event.envelope
     data = envelope.as_json()
     if not whole:
         data["actor"] = shown_actor(data["actor"])
-        data["data"] = shown(data["data"])
+        data["data"] = shown(data["data"], hidden)
     return attributes(event, envelope) | {"data": data}
 
 

@@ -163,11 +163,12 @@ def granted(roles: tuple[str, ...]) -> dict[Scope, tuple[str, Reach]]:
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """Who an appeal belongs to, as far as scope is concerned."""
+    """Who an appeal belongs to, as far as scope is concerned. `hidden`: units are not told who the appellant is."""
 
     units: frozenset[str] = frozenset()
     district: str | None = None
     client: str | None = None
+    hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,11 @@ class Principal:
                 return self.unit_id is not None and self.unit_id in owned.units
             case Reach.OWN:
                 return owned.client == self.sub
+
+    @property
+    def outside(self) -> bool:
+        """Whether names that are to be hidden are hidden from this caller: they are from units and districts."""
+        return self.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
 
     def actor(self, scope: Scope) -> Actor:
         """How the caller appears on the record: the role that this was done in."""

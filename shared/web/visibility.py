@@ -34,7 +34,9 @@ async def told(running: Running, owners: Owners, principal: Principal, events: S
     mine = {subject for subject in owned if principal.can_see(Scope.READ, owned[subject])}
     pairs = zip(events, subjects, strict=True)
     return [
-        structured(event, whole=False) if subject in mine and not internal(event.type) else None
+        structured(event, whole=False, hidden=principal.outside and owned[subject].hidden)
+        if subject in mine and not internal(event.type)
+        else None
         for event, subject in pairs
     ]
 

@@ -218,5 +218,5 @@ def test_without_an_address_all_are_one(peer: str | None) -> None:
 
 @pytest.mark.parametrize("trusted", ["10.0.0.1/8", "gateway", "10.0.0.0/33", "::/129"])
 def test_networks_that_are_none_stop_the_start(trusted: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         Addresses(trusted)
