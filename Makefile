@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+WORKERS ?= auto
 
-.PHONY: help setup run test check bench chaos contracts kafka lock clean
+.PHONY: help setup run test check bench chaos contracts kafka lock sbom clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -13,8 +14,8 @@ help: ## this list
 run: setup ## the whole city on this machine, port 8000 (PORT=… for another)
 	@$(BIN)/jiesu up $(if $(PORT),--port $(PORT))
 
-test: setup ## all tests, on a real PostgreSQL that comes with the set-up
-	@$(BIN)/pytest
+test: setup ## all tests, each process with a real PostgreSQL that comes with the set-up (WORKERS=0: in one)
+	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
@@ -46,6 +47,9 @@ $(READY): requirements.lock pyproject.toml
 
 lock: ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --quiet -o requirements.lock
+
+sbom: setup ## what this installation is made of (CycloneDX), as sbom.json
+	@$(BIN)/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json $(BIN)/python
 
 clean: ## remove the virtual environment; the city's data in .jiesu stays
 	rm -rf $(VENV)

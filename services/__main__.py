@@ -24,6 +24,7 @@ from services.laboratory import simulate_past
 from services.learning import app as learning
 from services.operations import app as operations
 from services.proving import app as proving
+from services.rekeying import app as rekeying
 from services.screen import bar, run, screen, step
 from services.serving import CannotStart
 from services.simulation import invented, simulate
@@ -33,9 +34,10 @@ from shared.engine.clock import SystemClock
 from shared.engine.secrets import KeyFileMissing, read_secrets
 from shared.engine.settings import Settings, WrongSetting, read_settings
 from shared.engine.telemetry import configure_logging
+from shared.eventlog.kms import WrongMasterKey
 from shared.eventlog.migrate import ForeignCode, PartitionsFixed
-from shared.eventlog.sealing import WrongMasterKey
-from shared.web.identity import PERMISSIONS, Tokens
+from shared.web.identity import PERMISSIONS
+from shared.web.tokens import Tokens
 
 app = typer.Typer(
     help="Jiesu (接诉即办): the open record of a city's promises.", no_args_is_help=True, add_completion=False,
@@ -43,6 +45,7 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(operations)
 app.add_typer(proving)
+app.add_typer(rekeying, name="keys")
 app.add_typer(learning)
 app.add_typer(assessing)
 TOKEN_SECONDS = 24 * 3600

@@ -32,7 +32,7 @@ from shared.engine.runtime import Role, Running, running_city
 from shared.engine.secrets import Secrets, read_secrets
 from shared.engine.settings import Settings
 from shared.engine.telemetry import configure_logging
-from shared.web.identity import Tokens
+from shared.web.tokens import Tokens
 
 SCORING = next(service for service in SERVICES if service.name == "scoring")
 WRITTEN = tuple(service for service in SERVICES if service.name in {"routing", "feedback"})

@@ -17,7 +17,7 @@ from services.serving import CannotStart
 from shared.engine.clock import SystemClock
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings, read_settings
-from shared.web.identity import Tokens
+from shared.web.tokens import Tokens
 
 if TYPE_CHECKING:
     from services.routing_service.training import Trained

@@ -12,8 +12,9 @@ import structlog
 import typer
 from rich.table import Table
 
-from services.beside import beside
+from services.beside import all_beside, beside
 from services.city import SERVICES, ports
+from services.rekeying import allowed
 from services.screen import bar, run, screen
 from services.serving import CannotStart, calm_collector, serve
 from services.topics import check_topics, make_topics
@@ -96,14 +97,6 @@ def migrate_command() -> None:
     screen.print("  schemas are up to date")
 
 
-@app.command("keys")
-def keys_command() -> None:
-    """Create the key files of an installation where they are missing; back them up, they open every personal text."""
-    settings = read_settings()
-    read_secrets(settings.keys_dir, create=True)
-    screen.print(f"  keys are in {settings.keys_dir}")
-
-
 @app.command("topics")
 def topics_command() -> None:
     """Create the Kafka topics that are missing, and check those that are there."""
@@ -152,10 +145,13 @@ def parked_show(service: ServiceArgument, subject: Annotated[str, typer.Argument
 @parked.command("replay")
 def parked_replay(
     service: ServiceArgument,
-    subject: Annotated[str | None, typer.Argument(help="appeal or unit [default: all]")] = None,
+    subject: Annotated[str | None, typer.Argument(help="appeal or unit [default: all, with --operation]")] = None,
+    operation: Annotated[str | None, typer.Option(help="of kind REPLAY, approved by two officers; for all")] = None,
 ) -> None:
     """Hand parked events to the service again, each subject's in order, all of a subject's or none."""
-    run(_replay(_known(service), subject))
+    if subject is None and operation is None:
+        raise CannotStart("replaying all takes two officers: name a subject, or --operation (see the README)")
+    run(_replay(_known(service), subject, operation))
 
 
 async def _list(services: list[Service]) -> None:
@@ -180,9 +176,12 @@ async def _show(service: Service, subject: str) -> None:
                 screen.out(repr(body[:1000]))
 
 
-async def _replay(service: Service, subject: str | None) -> None:
+async def _replay(service: Service, subject: str | None, operation: str | None) -> None:
     failed = 0
-    async with beside(read_settings(), service) as running:
+    async with all_beside(read_settings()) as city:
+        running = city[service.name]
+        if subject is None:
+            await allowed(city, operation or "", "REPLAY", service.name, len(await listed(running.pool)))
         for one in await listed(running.pool):
             if subject in {None, one.subject}:
                 failed += not await _replayed(running, one)

@@ -24,10 +24,12 @@ from shared.engine.secrets import one_key
 from shared.engine.settings import read_settings
 from shared.eventlog.exporting import export
 from shared.eventlog.inspection import findings
+from shared.eventlog.log import Log
 from shared.eventlog.notary import Notary
 from shared.eventlog.notes import Cosigner, checkpoint_in
 from shared.eventlog.tree import Inconsistent, StoredTree
 from shared.eventlog.verify import Bad, Policy, check_files, check_log
+from shared.messaging.bus import Bus
 from shared.web.witness import Witness
 
 app = typer.Typer()
@@ -138,6 +140,73 @@ async def findings_of(running: Running, known: Sequence[str] = ()) -> AsyncItera
             yield one
     if not wrong:
         screen.print(f"  [green]ok[/] {size} entries of {signer.name} are as they were signed", highlight=False)
+
+
+@audit.command("views")
+def views_command(
+    service: Annotated[str | None, typer.Argument(help="one service [default: all]")] = None,
+) -> None:
+    """Does every table that is read say what the log says? Folds them anew beside and names rows that differ."""
+    if run(_verify_views([_known(service)] if service else list(ports()))):
+        raise typer.Exit(1)
+
+
+async def _verify_views(services: Sequence[str]) -> bool:
+    wrong = False
+    async with all_beside(read_settings()) as city:
+        for name in services:
+            for projection in city[name].projections:
+                found = await projection.differing()
+                wrong |= bool(found)
+                for one in found:
+                    screen.print(f"  [bold red]not as the log[/] {name}: {one}", highlight=False)
+            screen.print(f"  {name}: {len(city[name].projections)} views compared")
+    return wrong
+
+
+@audit.command("topics")
+def topics_command() -> None:
+    """Is every record in the topics, byte for byte, the event of the log that it says it is?"""
+    if run(_verify_topics()):
+        raise typer.Exit(1)
+
+
+async def _verify_topics() -> bool:
+    settings, wrong = read_settings(), False
+    if settings.kafka_bootstrap is None:
+        raise CannotStart("JIESU_KAFKA_BOOTSTRAP is not set; without Kafka services read the logs themselves")
+    async with all_beside(settings) as city:
+        for running in city.values():
+            count, found = await unlike_the_log(running.bus, running.log, running.service.name)
+            wrong |= found is not None
+            said = f"[bold red]not as the log[/] {found}" if found else f"[green]ok[/] {count} records"
+            screen.print(f"  {running.service.name}: {said}", highlight=False)
+    return wrong
+
+
+async def unlike_the_log(bus: Bus, log: Log, name: str) -> tuple[int, str | None]:
+    """How many records of a service's topic were compared, and the first that is not the event of the log."""
+    heads, count = await bus.heads(name), 0
+    reached = dict.fromkeys(range(len(heads)), 0)
+
+    async def begun() -> dict[int, int]:
+        return reached
+
+    subscription = await bus.subscribe("audit", name, begun, alone=True)
+    try:
+        while any(reached[partition] < head for partition, head in enumerate(heads)):
+            for batch in await subscription.next():
+                first, last = batch.events[0].position, batch.events[-1].position
+                stored = await log.read_partition(batch.partition, first - 1, last - first + 1)
+                by_position = {event.position: event.body for event in stored}
+                for event in batch.events:
+                    if by_position.get(event.position) != event.body:
+                        return count, f"partition {batch.partition}, position {event.position}"
+                    count += 1
+                reached[batch.partition] = last
+    finally:
+        await subscription.close()
+    return count, None
 
 
 async def _fetch(url: str, token: str, folder: Path) -> None:

@@ -16,13 +16,15 @@ from fastapi import APIRouter
 from starlette.types import ASGIApp
 
 from services.city import APIS
+from services.patience import PatientProtocol
 from shared.engine.ids import SystemIds
 from shared.engine.runtime import EVERY_ROLE, Role, Running, Service, running_city
 from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
 from shared.engine.tracing import flush_traces, send_traces_to
 from shared.web.app import Api, Face, create_app, create_city
-from shared.web.identity import Tokens
+from shared.web.doors import Doors
+from shared.web.tokens import Tokens
 from shared.web.webhooks import delivering
 
 STOP_SECONDS = 20
@@ -61,7 +63,8 @@ async def serve(
     with listening(settings) if listener is None else listener as bound:
         async with running_city(services, database_url, settings, secrets, roles=roles) as city:
             tokens = Tokens(secrets.token, next(iter(city.values())).clock)
-            server = Server(configuration(create_city(faces(city, tokens, roles), SystemIds())))
+            doors = doors_of(city, tokens)
+            server = Server(configuration(create_city(faces(city, doors, roles), SystemIds(), settings), settings))
             _stop_on_signal(server, city, settings.drain_seconds)
             calm_collector()
             started(tokens)
@@ -70,19 +73,25 @@ async def serve(
     flush_traces()
 
 
-def faces(city: Mapping[str, Running], tokens: Tokens, roles: Collection[Role] = EVERY_ROLE) -> dict[str, Face]:
+def doors_of(city: Mapping[str, Running], tokens: Tokens) -> Doors:
+    """Who may come in; all services of a process share one look at it."""
+    one = next(iter(city.values()))
+    return Doors(tokens, one.settings, one.pool, one.clock)
+
+
+def faces(city: Mapping[str, Running], doors: Doors, roles: Collection[Role] = EVERY_ROLE) -> dict[str, Face]:
     """What each service shows; a process that answers no requests still shows its health and metrics."""
     nothing = {name: Api(APIS[name].title, APIRouter(), (), APIS[name].owners) for name in city}
     shown = APIS if Role.API in roles else nothing
-    return {name: create_app(shown[name], running, tokens) for name, running in city.items()}
+    return {name: create_app(shown[name], running, doors) for name, running in city.items()}
 
 
-def configuration(app: ASGIApp) -> uvicorn.Config:
+def configuration(app: ASGIApp, settings: Settings) -> uvicorn.Config:
     """How the city is served over HTTP."""
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=PatientProtocol,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -90,6 +99,8 @@ def configuration(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
+        ssl_certfile=settings.tls_cert_file,
+        ssl_keyfile=settings.tls_key_file,
     )
 
 

@@ -19,7 +19,7 @@ from services.up import alone, database, die_with_parent
 from shared.engine.clock import SystemClock
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings
-from shared.web.identity import Tokens
+from shared.web.tokens import Tokens
 
 READY_SECONDS, STOP_SECONDS = 60, 30
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 10.0

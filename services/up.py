@@ -31,7 +31,7 @@ from services.serving import CannotStart, listening, serve
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings
 from shared.eventlog.migrate import migrate_log, migrate_vault, role_of
-from shared.web.identity import Tokens
+from shared.web.tokens import Tokens
 
 DATABASE = "jiesu"
 ENOUGH_SPACE = 256 * 1024 * 1024

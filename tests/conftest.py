@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,16 @@ import pytest_asyncio
 from tests.support.city import City, a_city
 from tests.support.database import TestServer, test_server
 from tests.support.kafka import any_kafka
+
+TESTS = Path(__file__).parent
+QUICK = ("contract", "e2e", "unit")
+"""The folders whose files are done last: none of them takes long."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where several processes share the files (`make test`), what takes long is not begun last."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: (item.path.relative_to(TESTS).parts[0] in QUICK, item.path.parent.name == "unit"))
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -12,7 +12,17 @@ from sqlalchemy import RowMapping, func, not_, select
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services.intake_service import attaching, commands, following, importing, knowing, open311, privacy
+from services.intake_service import (
+    attaching,
+    commands,
+    following,
+    granting,
+    importing,
+    knowing,
+    open311,
+    privacy,
+    retaining,
+)
 from services.intake_service.atlas import atlas_of
 from services.intake_service.calling import known_by_code
 from services.intake_service.contact import pseudonym
@@ -188,8 +198,8 @@ async def track(
     return JSONResponse(seen, headers={"ETag": etag(row["version"]), "Cache-Control": "no-store"})
 
 
-for part in (attaching, importing, privacy, knowing, open311):
+for part in (attaching, granting, importing, privacy, retaining, knowing, open311):
     router.routes.extend(part.router.routes)
-PARTS = (commands, following, attaching, importing, privacy, knowing)
+PARTS = (commands, following, attaching, importing, granting, privacy, knowing)
 COMMANDS = [command for part in PARTS for command in part.COMMANDS]
 API = Api("Jiesu intake 一号响应", router, COMMANDS, owners)

@@ -16,8 +16,8 @@ _COUNTRY = re.compile(r"^86(?=1[3-9][0-9]{9}$)")
 
 def pseudonym(key: bytes, phone: str | None, email: str | None) -> str | None:
     """The appellant's ref, or None when there is nothing to recognise them by."""
-    if phone:
-        contact = "phone:" + _national(phone)
+    if phone and (number := _national(phone)):  # zeros alone are no number, and whoever types them not one person
+        contact = "phone:" + number
     elif email:
         contact = "email:" + email.strip().lower()
     else:

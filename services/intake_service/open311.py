@@ -123,7 +123,7 @@ async def make(form: str, request: Request, asking: PublicAsking) -> Response:
 @_in_form
 async def _make(form: Format, request: Request, running: Running) -> Response:
     fields = await _fields(request, running)
-    principal = _holder(request, fields.get("api_key"))
+    principal = await _holder(request, fields.get("api_key"))
     body = appeal_of(fields)
     call = Call(running, principal, Scope.REGISTER, "", body, running.clock.now(), request.headers, lambda: b"")
     try:
@@ -194,11 +194,11 @@ async def _fields(request: Request, running: Running) -> dict[str, str]:
         raise Refusal(400, "the form cannot be read") from None
 
 
-def _holder(request: Request, api_key: str | None) -> Principal:
+async def _holder(request: Request, api_key: str | None) -> Principal:
     if not api_key:
         raise Refusal(403, "api_key was not provided")
     try:
-        principal: Principal = request.app.state.tokens.principal(api_key)
+        principal: Principal = await request.app.state.doors.holder(request, api_key)
         principal.require(Scope.REGISTER)
     except Problem:
         raise Refusal(403, "api_key is not valid") from None
@@ -216,6 +216,6 @@ async def _rows(running: Running, conditions: list[Any], limit: int, skip: int) 
 async def _shown(
     request: Request, running: Running, rows: list[RowMapping], api_key: str | None
 ) -> list[dict[str, Any]]:
-    mine = _holder(request, api_key).sub if api_key else None
+    mine = (await _holder(request, api_key)).sub if api_key else None
     facts = await opened_facts(running, [row["appeal_id"] for row in rows])
     return [request_item(row, facts.get(row["appeal_id"], {}), row["client"] == mine) for row in rows]

@@ -54,6 +54,26 @@ class AttachmentPolicy:
     types: Mapping[str, tuple[str, str]]
 
 
+@dataclass(frozen=True)
+class AccessPolicy:
+    """access.toml"""
+
+    version: str
+    most_live_keys: int
+    longest_key_life: timedelta
+    approval_good_for: timedelta
+
+
+@cache
+def access_policy() -> AccessPolicy:
+    """How long keys and approvals are good."""
+    table = _read("access.toml")
+    return AccessPolicy(
+        table["version"], table["most_live_keys"], _DURATION.validate_python(table["longest_key_life"]),
+        _DURATION.validate_python(table["approval_good_for"]),
+    )  # fmt: skip
+
+
 @cache
 def attachment_policy() -> AttachmentPolicy:
     """What may be attached."""

@@ -24,7 +24,7 @@ from shared.eventlog.postgres import Connection
 from shared.web.asking import Asking, reads
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body
-from shared.web.identity import Ownership, Reach, Scope
+from shared.web.identity import Ownership, Principal, Reach, Scope
 from shared.web.paging import Window, page
 
 router = APIRouter()
@@ -45,7 +45,12 @@ async def reveal(
     appeal_id: str, asking: CanReveal, purpose: Annotated[str, Query(min_length=2, max_length=200)]
 ) -> Response:
     """For whom it is due: the hotline, and the unit that owns the order unless the identity is hidden from it."""
-    running, principal = asking.running, asking.principal
+    shown = await revealed(asking.running, appeal_id, asking.principal, purpose)
+    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+
+
+async def revealed(running: Running, appeal_id: str, principal: Principal, purpose: str) -> dict[str, Any]:
+    """Contact data, and an event that says who saw it. Raises NotYours, Refused."""
     row = await case_row(running, appeal_id)
     hidden = row["identity_hidden"] and principal.reach(Scope.REVEAL) is not Reach.ALL
     leads = Ownership(frozenset(filter(None, [row["lead_unit"]])), row["cc_district"], row["client"])
@@ -56,8 +61,7 @@ async def reveal(
     command = Reveal(at=running.clock.now(), actor=principal.actor(Scope.REVEAL), purpose=purpose)
     await running.executor.execute(Intention(APPEAL, appeal_id, command, sealed_for=lambda appeal: appeal.subject_key))
     who = (await opened_facts(running, [appeal_id]))[appeal_id]["appellant"]
-    shown = {name: who.get(name) for name in ("ref", "type", "name", "phone", "email", "confidential", "anonymous")}
-    return JSONResponse(shown, headers={"Cache-Control": "no-store"})
+    return {name: who.get(name) for name in ("ref", "type", "name", "phone", "email", "confidential", "anonymous")}
 
 
 @router.get("/v1/appellants", summary="Measures that were asked for or taken")

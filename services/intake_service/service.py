@@ -1,6 +1,7 @@
 """Intake, put together: 一号响应, one number for everything."""
 
 from services.intake_service.attaching import remove_files, scan_again
+from services.intake_service.granting import keep_keys
 from services.intake_service.privacy import shred
 from services.intake_service.reactions import DEADLINES, REACTIONS
 from services.intake_service.views import VIEWS
@@ -14,5 +15,11 @@ SERVICE = Service(
     DEADLINES,
     decides_on=("cases",),
     work={"imports": keep_importing},
-    effects={"shred": shred, "remove-files": remove_files, "remove-imports": remove_file, "scan": scan_again},
+    effects={
+        "shred": shred,
+        "keys": keep_keys,
+        "remove-files": remove_files,
+        "remove-imports": remove_file,
+        "scan": scan_again,
+    },
 )

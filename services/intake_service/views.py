@@ -91,6 +91,20 @@ PERSONS = Table(
 )
 
 
+OPERATIONS = Table(
+    "operations",
+    _metadata,
+    Column("operation", Text, primary_key=True),
+    Column("kind", Text),
+    Column("state", Text),
+    Column("target", Text),
+    Column("ground", Text),
+    Column("asked_by", Text),
+    Column("approved_by", Text),
+    Column("updated_at", DateTime(timezone=True)),
+)
+
+
 class Cases(KeyedView):
     """One row an appeal."""
 
@@ -167,6 +181,28 @@ class Persons(KeyedView):
         row["updated_at"] = event.time
 
 
+class Operations(KeyedView):
+    """One row an operation that takes two officers."""
+
+    table = OPERATIONS
+    sources = ("intake",)
+    indexes = ("updated_at, operation",)
+
+    def key(self, event: Envelope) -> str | None:
+        return event.subject if event.type in _OPERATED else None
+
+    def fold(self, row: dict[str, Any], event: Envelope) -> None:
+        row.update(state=_OPERATED[event.type], updated_at=event.time)
+        if row["state"] == "REQUESTED":
+            row.update({name: event.data[name] for name in ("kind", "target", "ground")}, asked_by=event.data["by"])
+        elif row["state"] == "APPROVED":
+            row["approved_by"] = event.data["by"]
+
+
+_OPERATED = {
+    f"cn.gov.appeals.intake.operation-{name}.v1": name.replace("-", "_").upper()
+    for name in ("requested", "approved", "carried-out")
+}
 _STREAMS = ("appeal-", "order-", "case-", "assessment-", "exclusions-")
 
 
@@ -181,4 +217,4 @@ _MEASURES = {
 }
 
 _LOOKED_UP_IN = (KnowledgeBase(), Divisions(), Imports(), ImportProblems())
-VIEWS: Sequence[View] = (Cases(), Story(), Search(), Persons(), *_LOOKED_UP_IN)
+VIEWS: Sequence[View] = (Cases(), Story(), Search(), Persons(), Operations(), *_LOOKED_UP_IN)

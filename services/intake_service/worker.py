@@ -192,7 +192,7 @@ class Worker:
             check(body, self.running.clock.now())
         except (Problem, Refused) as error:
             return _told(error)
-        same = fingerprint("POST", REGISTER.path_in("intake"), row.body)
+        same = fingerprint(self.running.secrets.index, "POST", REGISTER.path_in("intake"), row.body)
         taken = body.source_ref is not None and self._refs.setdefault(body.source_ref, same) != same
         return ("SOURCE_REF_TAKEN", "another row of this file, or an appeal on record, has it") if taken else None
 
@@ -225,7 +225,7 @@ class Worker:
         """What became of a row, or why it was not acceptable. Raises what is worth trying again."""
         if row.problem:
             return row.problem
-        same = partial(fingerprint, "POST", REGISTER.path_in("intake"), row.body)
+        same = partial(fingerprint, self.running.secrets.index, "POST", REGISTER.path_in("intake"), row.body)
         try:
             body = parse_body(row.body, AppealBody)
             if row.source_ref and known.get(row.source_ref) == same():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.contracts import duties, feedback, intake, notices, routing, scoring
+from shared.contracts import access, duties, feedback, intake, notices, routing, scoring
 from shared.contracts.envelope import Payload, ServiceName
 
 
@@ -50,6 +50,11 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (intake.AppellantRestricted, _read_by("intake", "feedback")),
     (intake.AppellantRestored, _read_by("intake", "feedback")),
     (intake.AppellantErased, _read_by("intake", "feedback")),
+    (access.ApiKeyIssued, _read_by("intake")),
+    (access.ApiKeyRevoked, _read_by("intake")),
+    (access.OperationRequested, _read_by("intake")),
+    (access.OperationApproved, _read_by("intake")),
+    (access.OperationCarriedOut, _read_by("intake")),
     (intake.KnowledgePublished, _read_by("intake")),
     (intake.KnowledgeExpired, _read_by("intake")),
     (intake.KnowledgeRetired, _read_by("intake")),

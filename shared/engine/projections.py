@@ -37,6 +37,7 @@ LOCK_CURSORS = (
 )
 DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
 REBUILD_BATCH = 10_000
+MOST_NAMED = 20
 INDEX_SECONDS = 12 * 3600
 """A new index over millions of rows takes longer than any other statement may."""
 INDEX_MEMORY = "512MB"
@@ -202,6 +203,34 @@ class Projection:
             await self._index(connection, generation)  # all at once, which costs a fraction of doing it row by row
         await self._swap(active or 0, generation, progress)
         return generation
+
+    async def differing(self, progress: Callable[[int], None] = lambda count: None) -> list[str]:
+        """Rows of the live tables that a fresh fold of the log does not give, or gives otherwise: table and key."""
+        active = await self.ensure()
+        fresh, live = active + 1, self.consumer_name(active)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(ONE_AT_A_TIME, self.view.name)
+            await self._drop(connection, fresh)
+            await self._create(connection, fresh)
+        for source in self.view.sources:
+            progress(await self._consumer(fresh, source).catch_up(REBUILD_BATCH))
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.fetch(LOCK_CURSORS, live)  # the live view stands still while both are compared
+            found = []
+            for source in self.view.sources:
+                progress(await self._consumer(fresh, source).catch_up(REBUILD_BATCH))
+            for table in (self.view.table, *self.view.beside):
+                found += await self._unlike(connection, table, active, fresh)
+            await self._drop(connection, fresh)
+        return found
+
+    async def _unlike(self, connection: Connection, table: Table, live: int, fresh: int) -> list[str]:
+        names = [f'"{table.name}_v{self.view.VERSION}_g{number}"' for number in (live, fresh)]
+        keys = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
+        either = f"(TABLE {names[0]} EXCEPT TABLE {names[1]}) UNION (TABLE {names[1]} EXCEPT TABLE {names[0]})"
+        statement = f"SELECT DISTINCT {keys} FROM ({either}) AS unlike ORDER BY {keys} LIMIT {MOST_NAMED}"
+        rows = await connection.fetch(statement)
+        return [f"{table.name}: {', '.join(str(value) for value in row)}" for row in rows]
 
     def consumer_name(self, generation: int) -> str:
         return f"{self.view.name}_v{self.view.VERSION}_g{generation}"

@@ -32,9 +32,10 @@ from shared.engine.scanning import ClamAV, Scanner
 from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
 from shared.engine.webhooks import WEBHOOKS_KEY
+from shared.eventlog.kms import FileMasterKeys
 from shared.eventlog.log import Recorded, partition_of
 from shared.eventlog.postgres import Connection, PostgresLog
-from shared.eventlog.sealing import Keyring, check_master_key
+from shared.eventlog.sealing import Keyring
 from shared.eventlog.vault import PostgresVault
 from shared.messaging.bus import Bell, Bus, BusUnavailable
 from shared.messaging.pglog import PgLogBus
@@ -334,10 +335,10 @@ async def _found(running: Running, founding: Callable[[Running], Awaitable[None]
 
 
 async def _keyring(pool: asyncpg.Pool, secrets: Secrets) -> Keyring:
-    vault = PostgresVault(pool)
-    keyring = Keyring(vault, secrets.master)
+    vault, master = PostgresVault(pool), FileMasterKeys(secrets.master, secrets.folder)
+    keyring = Keyring(vault, master)
     if (sample := await vault.any_key()) is not None:
-        check_master_key(keyring, *sample)
+        await master.unwrap(dict([sample]))
     for ref in (ANSWERS_KEY, WEBHOOKS_KEY):
         await keyring.pin(ref)
     return keyring

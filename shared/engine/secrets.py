@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 
 KEY_BYTES = 32
@@ -17,20 +17,22 @@ class KeyFileMissing(Exception):
 @dataclass(frozen=True)
 class Secrets:
     """`master` wraps the subjects' keys, `token` signs local bearer tokens, `index` blinds contact data and cursors,
-    `signing` is the Ed25519 seed that publications are signed with.
+    `signing` is the Ed25519 seed that publications are signed with. `folder` is where they came from.
     """
 
     master: bytes = field(repr=False)
     token: bytes = field(repr=False)
     index: bytes = field(repr=False)
     signing: bytes = field(repr=False)
+    folder: Path | None = None
 
 
 def read_secrets(directory: Path, create: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> Secrets:
     """Read `master.key`, `token.key`, `index.key`, `signing.key`, 32 bytes each; create missing ones where allowed."""
-    return Secrets(
-        **{one.name: one_key(directory / f"{one.name}.key", create, random_bytes) for one in fields(Secrets)}
+    master, token, index, signing = (
+        one_key(directory / f"{name}.key", create, random_bytes) for name in ("master", "token", "index", "signing")
     )
+    return Secrets(master, token, index, signing, directory)
 
 
 def one_key(path: Path, create: bool, random_bytes: Callable[[int], bytes] = os.urandom) -> bytes:

@@ -13,6 +13,8 @@ KafkaSecurity = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 KafkaMechanism = Literal["SCRAM-SHA-256", "SCRAM-SHA-512", "PLAIN"]
 SECRETS_DIR = Path("/run/secrets")
 SHORTEST_KEY = 16
+_ALGORITHM = "(RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|Ed25519)"
+ALGORITHMS = rf"^{_ALGORITHM}(,{_ALGORITHM})*$"
 WEB, MAIL = r"^https?://\S+$", r"^(smtp|smtps|smtp\+starttls)://[^\s/]+:\d+$"
 
 
@@ -51,6 +53,28 @@ class Settings(BaseSettings):
     origin: Annotated[str, Field(pattern=r"^[^\s+]{1,100}$", description="whom what we sign is from")] = "jiesu.example"
     notary: Annotated[Path | None, Field(description="folder of the last checkpoints signed; HOME/notary")] = None
     witnesses: Annotated[FilePath | None, Field(description="C2SP tlog-policy: who must cosign checkpoints")] = None
+    oidc_issuer: Annotated[str | None, Field(pattern=WEB, description="who signs tokens; unset: our own are taken")] = (
+        None
+    )
+    oidc_jwks: Annotated[str | None, Field(pattern=WEB, description="its keys; unset: as its discovery says")] = None
+    oidc_audience: Annotated[str, Field(min_length=1, description="whom its tokens must be for")] = "jiesu"
+    oidc_algorithms: Annotated[str, Field(pattern=ALGORITHMS, description="that it may sign with, comma separated")] = (
+        "RS256,PS256,ES256,Ed25519"
+    )
+    trusted_proxies: Annotated[str, Field(description="CIDRs of gateways that say whom they ask for")] = ""
+    rate_account: Annotated[float, Field(gt=0, description="requests a second of one account")] = 5000
+    rate_address: Annotated[float, Field(gt=0, description="requests a second of one address without an account")] = (
+        1000
+    )
+    rate_failed: Annotated[
+        float, Field(gt=0, description="failed attempts to prove who one is, a second, an address")
+    ] = 100
+    cors_origins: Annotated[str, Field(description="origins of web pages that may ask, comma separated")] = ""
+    hosts: Annotated[str, Field(description="Host names that we answer to, comma separated; unset: any")] = ""
+    tls_cert_file: Annotated[FilePath | None, Field(description="our certificate chain; unset: a gateway ends TLS")] = (
+        None
+    )
+    tls_key_file: Annotated[FilePath | None, Field(description="its key")] = None
     public_url: Annotated[str, Field(pattern=r"^https?://\S+$", description="where residents' links lead")] = (
         "http://127.0.0.1:8000"
     )
@@ -100,6 +124,12 @@ class Settings(BaseSettings):
             raise ValueError("JIESU_SMTP_URL needs JIESU_SMTP_FROM")
         if self.smtp_username and self.smtp_url and self.smtp_url.startswith("smtp://"):
             raise ValueError("JIESU_SMTP_USERNAME needs smtps:// or smtp+starttls://: a password does not go in clear")
+        return self
+
+    @model_validator(mode="after")
+    def _a_key_to_its_certificate(self) -> Self:
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise ValueError("JIESU_TLS_CERT_FILE and JIESU_TLS_KEY_FILE go together")
         return self
 
     @property

@@ -47,10 +47,10 @@ async def migrate_log(url: str, schema: str, partitions: int) -> None:
     await _migrate(url, schema, "log", _log_grants(schema), partitions)
 
 
-async def migrate_vault(url: str, roles: list[str], destroyers: list[str]) -> None:
-    """Create or upgrade the key store, let the roles of the services use it, and some of them destroy keys."""
+async def migrate_vault(url: str, roles: list[str], keepers: list[str]) -> None:
+    """Create or upgrade the key store, let the roles of the services use it, and some of them keep it."""
     grants = [grant for role in roles for grant in _use(role)]
-    await _migrate(url, "vault", "vault", [*grants, *(_destroy(role) for role in destroyers)], None)
+    await _migrate(url, "vault", "vault", [*grants, *(grant for role in keepers for grant in _keep(role))], None)
 
 
 async def _migrate(
@@ -132,8 +132,13 @@ def _use(role: str) -> list[str]:
         f'GRANT USAGE ON SCHEMA vault TO "{role}"',
         f'REVOKE INSERT ON subject_keys FROM "{role}"',
         f'GRANT SELECT, INSERT (ref, wrapped) ON subject_keys TO "{role}"',
+        f'GRANT SELECT, UPDATE (used_on) ON api_keys TO "{role}"',
     ]
 
 
-def _destroy(role: str) -> str:
-    return f'GRANT EXECUTE ON FUNCTION destroy_keys(text[]) TO "{role}"'
+def _keep(role: str) -> list[str]:
+    """For the service whose events say what becomes of keys."""
+    return [
+        f'GRANT EXECUTE ON FUNCTION destroy_keys(text[]), rewrap_keys(text[], bytea[], bytea[]) TO "{role}"',
+        f'GRANT INSERT, UPDATE (revoked_at) ON api_keys TO "{role}"',
+    ]

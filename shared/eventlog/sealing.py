@@ -15,14 +15,13 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from typing import Any, Protocol, cast, get_args, get_origin
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel
 
 from shared.contracts.catalogue import CATALOGUE
 from shared.contracts.envelope import ERASED, PersonalMark
+from shared.eventlog.kms import NONCE_BYTES, MasterKeys
 
-NONCE_BYTES = 12
 CACHED_KEYS = 10_000
 SPARE_KEYS = 500
 """Keys are made and stored so many at a time, before they are needed."""
@@ -65,9 +64,9 @@ class SubjectErased(Exception):
 class Keyring:
     """Opens and seals texts. Keeps recently used keys in memory, at most CACHED_KEYS of them."""
 
-    def __init__(self, vault: Vault, master_key: bytes, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(self, vault: Vault, master: MasterKeys, random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         self._vault = vault
-        self._master = AESGCM(master_key)
+        self._master = master
         self._random = random_bytes
         self._keys: OrderedDict[str, AESGCM] = OrderedDict()
         self._pinned: dict[str, AESGCM] = {}
@@ -76,10 +75,10 @@ class Keyring:
 
     async def pin(self, ref: str) -> None:
         """Make sure that this key exists, and keep it at hand for ever (keys of ours, not of people)."""
-        wrapped = (await self._vault.add_keys({ref: self._wrap(ref, AESGCM.generate_key(256))}))[ref]
+        wrapped = (await self._vault.add_keys(await self._master.wrap({ref: AESGCM.generate_key(256)})))[ref]
         if wrapped is None:
             raise SubjectErased(ref)
-        self._pinned[ref] = self._unwrap(ref, wrapped)
+        self._pinned[ref] = AESGCM((await self._master.unwrap({ref: wrapped}))[ref])
 
     async def fresh(self) -> str:
         """A new key that nobody has used, at hand and durable. Made many at a time, so that one costs nothing."""
@@ -104,9 +103,9 @@ class Keyring:
         while missing := {ref for ref in wanted - gone if self._key(ref) is None}:
             found = await self._vault.wrapped_keys(missing)
             gone |= {ref for ref in missing if found.get(ref) is None}
-            for ref, wrapped in found.items():
-                if wrapped is not None:
-                    self._remember(ref, self._unwrap(ref, wrapped))
+            there = {ref: wrapped for ref, wrapped in found.items() if wrapped is not None}
+            for ref, key in (await self._master.unwrap(there)).items():
+                self._remember(ref, AESGCM(key))
 
     def forget(self, ref: str) -> None:
         """Drop a key from memory, after its destruction in the vault."""
@@ -148,32 +147,13 @@ class Keyring:
 
     async def _restock(self) -> None:
         made = {"k" + self._random(16).hex(): AESGCM.generate_key(256) for _ in range(SPARE_KEYS)}
-        await self._vault.add_keys({ref: self._wrap(ref, key) for ref, key in made.items()})
+        await self._vault.add_keys(await self._master.wrap(made))
         self._spare |= {ref: AESGCM(key) for ref, key in made.items()}
-
-    def _wrap(self, ref: str, key: bytes) -> bytes:
-        nonce = self._random(NONCE_BYTES)
-        return nonce + self._master.encrypt(nonce, key, ref.encode())
-
-    def _unwrap(self, ref: str, wrapped: bytes) -> AESGCM:
-        return AESGCM(self._master.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], ref.encode()))
 
     def _remember(self, ref: str, key: AESGCM) -> None:
         self._keys[ref] = key
         while len(self._keys) > CACHED_KEYS:
             self._keys.popitem(last=False)
-
-
-class WrongMasterKey(Exception):
-    """The master key does not open the keys in the vault; restore the key file that belongs to this database."""
-
-
-def check_master_key(keyring: Keyring, ref: str, wrapped: bytes) -> None:
-    """Raises WrongMasterKey unless this wrapped key opens."""
-    try:
-        keyring._unwrap(ref, wrapped)
-    except InvalidTag as error:
-        raise WrongMasterKey from error
 
 
 Path = tuple[str, ...]

@@ -18,8 +18,10 @@ from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import BaseRoute, Mount, Route
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as AsgiScope
 
@@ -28,14 +30,16 @@ from shared.contracts.documents import asyncapi, event_schema
 from shared.engine.ids import Ids
 from shared.engine.readiness import why_not_ready
 from shared.engine.runtime import Running
+from shared.engine.settings import Settings
 from shared.engine.telemetry import REQUEST_SECONDS, REQUESTS
 from shared.engine.tracing import span
+from shared.eventlog.tree import StoredTree
 from shared.web.asking import reads
 from shared.web.commands import CommandRoute
-from shared.web.identity import Tokens
+from shared.web.doors import HEADERS, Doors
 from shared.web.openapi import document
 from shared.web.problems import Problem, pointer, problem_of, problem_response
-from shared.web.record import record_router
+from shared.web.record import router as record_router
 from shared.web.streams import stream_route
 from shared.web.visibility import Owners
 from shared.web.webhooks import webhook_router
@@ -45,7 +49,34 @@ _INDEX = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>接�
 <h1>接诉即办 <small>Jiesu</small></h1><ul>{services}</ul></html>"""
 _LINK = """<li><a href="/{name}/docs">{name}</a> · <a href="/{name}/openapi.json">OpenAPI</a> ·
 <a href="/{name}/asyncapi.json">AsyncAPI</a> · <a href="/{name}/health/ready">ready?</a></li>"""
-_SECURITY_HEADERS = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+_SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+_NOTHING_ELSE = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
+"""For every answer that does not bring a policy of its own: a browser that shows it loads nothing."""
+_DOCS = (
+    b"content-security-policy",
+    b"default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net;"
+    b" style-src 'self' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com;"
+    b" frame-ancestors 'none'",
+)
+"""The viewer of the API's description comes from where FastAPI has it."""
+_HTTPS_ONLY = (b"strict-transport-security", b"max-age=31536000; includeSubDomains")
+REFUSED = frozenset({401, 403, 429})
+METHODS = ("GET", "POST", "PUT", "DELETE")
+ALLOWED = (
+    "Authorization",
+    "Content-Type",
+    "If-Match",
+    "If-Position",
+    "Idempotency-Key",
+    "X-API-Key",
+    "X-Tracking-Code",
+)
+EXPOSED = ("ETag", "Appeal-Position", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After")
 
 
 @dataclass(frozen=True)
@@ -70,31 +101,43 @@ class Face:
     app: FastAPI
 
 
-def create_app(api: Api, running: Running, tokens: Tokens) -> Face:
+def create_app(api: Api, running: Running, doors: Doors) -> Face:
     """The face of one service, to be mounted at its short name."""
     app = FastAPI(title=api.title, version="1", redoc_url=None, openapi_url="/openapi.json", docs_url="/docs")
-    app.state.running, app.state.tokens = running, tokens
+    app.router.redirect_slashes = False
+    app.state.running, app.state.doors, app.state.tree = running, doors, StoredTree(running.pool)
     _refuse_unscoped(api.reads)
     app.include_router(api.reads)
-    for router in (webhook_router(), record_router(running)):
+    for router in (webhook_router(), record_router):
         _refuse_unscoped(router)
         app.include_router(router)
-    app.router.routes.extend([*_operational(running), stream_route(running, tokens, api.owners)])
+    app.router.routes.extend([*_operational(running), stream_route(running, doors, api.owners)])
     app.openapi = lambda: document(app, api.commands)  # type: ignore[method-assign]
     for error in (Problem, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(error, _handle)
-    return Face([command.route(running, tokens) for command in api.commands], app)
+    return Face([command.route(running, doors) for command in api.commands], app)
 
 
-def create_city(faces: Mapping[str, Face], ids: Ids) -> ASGIApp:
+def create_city(faces: Mapping[str, Face], ids: Ids, settings: Settings) -> ASGIApp:
     """All services under one root. Commands come before FastAPI, whose own machinery costs more than our work."""
 
     async def index(_: Request) -> Response:
         return HTMLResponse(_INDEX.format(services="".join(_LINK.format(name=name) for name in faces)))
 
-    mounts = [Mount(f"/{name}", routes=[*face.commands, Mount("", face.app)]) for name, face in faces.items()]
+    mounts = [Mount(f"/{name}", Router([*face.commands, Mount("", face.app)], False)) for name, face in faces.items()]
     handlers = dict.fromkeys((Problem, HTTPException, Exception), _handle)
-    return Observed(Starlette(routes=[Route("/", index), *mounts], exception_handlers=handlers), ids)
+    starlette = Starlette(routes=[Route("/", index), *mounts], exception_handlers=handlers)
+    starlette.router.redirect_slashes = False  # it redirects to whatever host the caller has named
+    city: ASGIApp = starlette
+    if hosts := _listed(settings.hosts):
+        city = TrustedHostMiddleware(city, hosts, www_redirect=False)
+    if origins := _listed(settings.cors_origins):
+        city = CORSMiddleware(city, origins, allow_methods=METHODS, allow_headers=ALLOWED, expose_headers=EXPOSED)
+    return Observed(city, ids, settings.tls_cert_file is not None)
+
+
+def _listed(text: str) -> list[str]:
+    return [one.strip() for one in text.split(",") if one.strip()]
 
 
 def _refuse_unscoped(router: APIRouter) -> None:
@@ -149,8 +192,9 @@ async def _handle(request: Request, error: Exception) -> Response:
 class Observed:
     """Outermost: request id, security headers, metrics, and the last answer when something was not foreseen."""
 
-    def __init__(self, app: ASGIApp, ids: Ids) -> None:
+    def __init__(self, app: ASGIApp, ids: Ids, https: bool) -> None:
         self._app, self._ids = app, ids
+        self._always = [*_SECURITY_HEADERS, *([_HTTPS_ONLY] if https else [])]
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -162,14 +206,17 @@ class Observed:
             nonlocal status, begun
             if message["type"] == "http.response.start":
                 status, begun = message["status"], True
-                message["headers"] = [*message["headers"], *_SECURITY_HEADERS, (b"x-request-id", request_id.encode())]
+                ours = [*self._always, *scope.get(HEADERS, ()), (b"x-request-id", request_id.encode())]
+                if not any(name == b"content-security-policy" for name, _ in message["headers"]):
+                    ours.append(_DOCS if scope["path"].endswith("/docs") else _NOTHING_ELSE)
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         arrived = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"traceparent"), None)
         try:
             if b"%00" in scope["raw_path"] + scope["query_string"]:
                 raise Problem("BAD_REQUEST", "a NUL is not text")
-            with span(f"{scope['method']} {scope['path'].split('/')[1]}", arrived):
+            with span(f"{scope['method']} {scope['path'].strip('/').partition('/')[0]}", arrived):
                 await self._app(scope, receive, observed)
         except Exception as error:
             known = problem_of(error)
@@ -178,6 +225,8 @@ class Observed:
             if not begun:
                 await problem_response(Request(scope), known)(scope, receive, observed)
         finally:
+            if status in REFUSED:  # who keeps being refused is worth a look; what they sent is not kept
+                log.info("refused", status=status, route=_route(scope), request_id=request_id)
             requests, seconds = _meters(*_route(scope), status)
             requests.inc()
             seconds.observe(time.perf_counter() - started)

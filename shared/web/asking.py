@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from shared.engine.runtime import Running
-from shared.web.identity import ANYBODY, Principal, Scope, identify
+from shared.web.doors import Doors
+from shared.web.identity import Principal, Scope
 from shared.web.preconditions import wait_for_position
 
 
@@ -29,9 +30,8 @@ class reads:
 
     async def __call__(self, request: Request) -> Asking:
         running: Running = request.app.state.running
-        principal = ANYBODY
-        if self.scope is not Scope.PUBLIC:
-            principal = identify(request, self.scope, request.app.state.tokens)
+        doors: Doors = request.app.state.doors
+        principal = await doors.admit(request, self.scope)
         await wait_for_position(request, running)
         return Asking(principal, running, self.scope)
 

@@ -26,7 +26,8 @@ from shared.engine.execute import Claims, Decision, Intention
 from shared.engine.runtime import ANSWERS_KEY, Running
 from shared.eventlog.log import Appended, Claim, KeyTaken, WrongVersion
 from shared.web.bodies import fingerprint, parse_body, read_body
-from shared.web.identity import ANYBODY, Ownership, Principal, Scope, Tokens, identify
+from shared.web.doors import Doors
+from shared.web.identity import Ownership, Principal, Scope
 from shared.web.preconditions import (
     POSITION,
     REPLAYED,
@@ -114,12 +115,12 @@ class CommandRoute:
         """What the body may come as."""
         return ("application/json",)
 
-    def route(self, running: Running, tokens: Tokens) -> Route:
+    def route(self, running: Running, doors: Doors) -> Route:
         """The Starlette route, bound to a running service."""
 
         async def endpoint(request: Request) -> Response:
             try:
-                return await self._answer(request, running, tokens)
+                return await self._answer(request, running, doors)
             except Exception as error:
                 problem = problem_of(error)
                 if problem.code == "INTERNAL":
@@ -128,8 +129,8 @@ class CommandRoute:
 
         return Route(self.path, endpoint, methods=[self.method])
 
-    async def _answer(self, request: Request, running: Running, tokens: Tokens) -> Response:
-        principal = ANYBODY if self.scope is Scope.PUBLIC else identify(request, self.scope, tokens)
+    async def _answer(self, request: Request, running: Running, doors: Doors) -> Response:
+        principal = await doors.admit(request, self.scope)
         asked = preconditions(request)
         await wait_for_position(request, running)
         subject = request.path_params.get(self.subject, "")
@@ -167,7 +168,8 @@ class CommandRoute:
     async def read(self, request: Request, running: Running) -> AsyncIterator[tuple[Any, Callable[[], bytes]]]:
         """The body, and what makes a request with it the same request."""
         raw = await self._raw(request, running)
-        yield parse_body(raw or b"{}", self.body), partial(fingerprint, request.method, request.scope["path"], raw)
+        same = partial(fingerprint, running.secrets.index, request.method, request.scope["path"], raw)
+        yield parse_body(raw or b"{}", self.body), same
 
     async def _raw(self, request: Request, running: Running) -> bytes:
         needs_no_body = not any(field.is_required() for field in self.body.model_fields.values())

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from shared.engine.runtime import Running
 from shared.web.bodies import fingerprint, parse_body, unencoded
 from shared.web.commands import Call, CommandRoute
-from shared.web.identity import ANYBODY, Tokens
+from shared.web.doors import Doors
 from shared.web.preconditions import Preconditions
 from shared.web.problems import Problem, problem_of
 
@@ -34,15 +34,15 @@ class FormRoute(CommandRoute):
     def media_types(self) -> tuple[str, ...]:
         return ("application/json", FORM)
 
-    def route(self, running: Running, tokens: Tokens) -> Route:
-        plain = super().route(running, tokens)
+    def route(self, running: Running, doors: Doors) -> Route:
+        plain = super().route(running, doors)
 
         async def endpoint(request: Request) -> Response:
             if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
                 answer: Response = await plain.endpoint(request)
                 return answer
             try:
-                await self._sent(request, running)
+                await self._sent(request, running, doors)
                 said = "ok"
             except Exception as error:
                 said = problem_of(error).code
@@ -52,7 +52,8 @@ class FormRoute(CommandRoute):
 
         return Route(self.path, endpoint, methods=[self.method])
 
-    async def _sent(self, request: Request, running: Running) -> None:
+    async def _sent(self, request: Request, running: Running, doors: Doors) -> None:
+        principal = await doors.admit(request, self.scope)
         unencoded(request)
         raw = bytearray()
         async for chunk in request.stream():
@@ -62,8 +63,11 @@ class FormRoute(CommandRoute):
         body = as_json(bytes(raw), self.body)
         parsed, path = parse_body(body, self.body), request.path_params
         subject = path.get(self.subject, "")
-        now, same = running.clock.now(), lambda: fingerprint(request.method, request.scope["path"], body)
-        call = Call(running, ANYBODY, self.scope, subject, parsed, now, request.headers, same, path)
+        now, same = (
+            running.clock.now(),
+            lambda: fingerprint(running.secrets.index, request.method, request.scope["path"], body),
+        )
+        call = Call(running, principal, self.scope, subject, parsed, now, request.headers, same, path)
         await self.carry_out(call, Preconditions(None, None))
 
 

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do. The one place where roles become permissions; everything else is denied.
+"""What a caller may do. The one place where roles become permissions; everything else is denied.
 
 Two questions are answered here. `require`: may this role do this kind of thing at all (403 if not)? `reach`: whose
 things (404 for the others, exactly as if they did not exist)? Roles: domain specification, section 9.
@@ -7,29 +7,12 @@ things (404 for the others, exactly as if they did not exist)? Roles: domain spe
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import OKPKey
-from starlette.requests import Request
 
 from shared.contracts.envelope import Actor
-from shared.engine.clock import Clock
 from shared.web.problems import Problem
-
-ISSUER = "jiesu-embedded"
-AUDIENCE = "jiesu"
-ALGORITHM = "Ed25519"
-LEEWAY_SECONDS = 60
-"""The issuer's clock may be ahead of ours (RFC 7519, 4.1.5 and 4.1.6); `exp` is held to exactly."""
-LONGEST_TOKEN = 8192
-REMEMBERED_TOKENS = 4096
 
 
 class Scope(StrEnum):
@@ -67,6 +50,7 @@ class Scope(StrEnum):
     KEEP_STANDINGS = "standings:keep"
     CLOSE_PERIODS = "period:close"
     AUDIT = "log:read"
+    KEEP_API_KEYS = "keys:keep"
 
 
 class Reach(StrEnum):
@@ -133,6 +117,7 @@ PERMISSIONS: dict[str, dict[Scope, Reach]] = {
         Scope.KEEP_WEBHOOKS: Reach.ALL,
         Scope.KEEP_PERSONS: Reach.ALL,
         Scope.KEEP_KNOWLEDGE: Reach.ALL,
+        Scope.KEEP_API_KEYS: Reach.ALL,
     },
     "DISTRICT_COORDINATOR": {
         Scope.READ: Reach.DISTRICT,
@@ -190,7 +175,8 @@ class Ownership:
 class Principal:
     """An authenticated caller. `sub` is an account and also the client of its idempotency keys.
 
-    `expires` is when the token does, in seconds since the epoch: what outlasts a request ends then.
+    `expires` is when the token does, in seconds since the epoch: what outlasts a request ends then. `scopes` narrows
+    what the roles give (an API key made for one purpose); None: all of it.
     """
 
     sub: str
@@ -198,9 +184,12 @@ class Principal:
     unit_id: str | None = None
     district: str | None = None
     expires: float = math.inf
+    scopes: frozenset[str] | None = None
 
     def require(self, scope: Scope) -> None:
         """Raises FORBIDDEN unless one of the roles has this scope."""
+        if self.scopes is not None and scope not in self.scopes:
+            raise Problem("FORBIDDEN", f"this key was not made for {scope}")
         if scope not in granted(self.roles):
             able = [role for role, may in PERMISSIONS.items() if scope in may]
             raise Problem("FORBIDDEN", f"this needs {scope}, which {', '.join(able)} may")
@@ -234,72 +223,3 @@ class Principal:
 
 ANYBODY = Principal("anonymous", ())
 """The caller of a public route: no roles, no reach."""
-
-
-class Tokens:
-    """Issues and checks the local bearer tokens of the embedded mode (EdDSA, RFC 8037)."""
-
-    def __init__(self, seed: bytes, clock: Clock) -> None:
-        self._key = _key(seed)
-        self._clock = clock
-        self._seen: OrderedDict[str, tuple[float, Principal]] = OrderedDict()
-
-    def issue(self, role: str, sub: str, seconds: int, unit_id: str | None = None, district: str | None = None) -> str:
-        """A signed token for one role. Raises ValueError for an unknown role."""
-        if role not in PERMISSIONS:
-            raise ValueError(f"unknown role {role}; one of {', '.join(PERMISSIONS)}")
-        now = int(self._clock.now().timestamp())
-        claims: dict[str, Any] = {"iss": ISSUER, "aud": AUDIENCE, "sub": sub, "roles": [role], "iat": now}
-        claims |= {"exp": now + seconds} | ({"unit_id": unit_id} if unit_id else {})
-        claims |= {"district": district} if district else {}
-        return jwt.encode({"alg": ALGORITHM}, claims, self._key, algorithms=[ALGORITHM])
-
-    def principal(self, token: str) -> Principal:
-        """The caller behind a token. Raises UNAUTHENTICATED."""
-        now = self._clock.now().timestamp()
-        if (seen := self._seen.get(token)) is None:
-            seen = self._check(token, now)
-            self._seen[token] = seen
-            while len(self._seen) > REMEMBERED_TOKENS:
-                self._seen.popitem(last=False)
-        if seen[0] <= now:
-            raise Problem("UNAUTHENTICATED")
-        return seen[1]
-
-    def _check(self, token: str, now: float) -> tuple[float, Principal]:
-        if len(token) > LONGEST_TOKEN:
-            raise Problem("UNAUTHENTICATED")
-        try:
-            decoded = jwt.decode(token, self._key, algorithms=[ALGORITHM])
-            required: Any = {
-                "iss": {"essential": True, "value": ISSUER},
-                "aud": {"essential": True, "value": AUDIENCE},
-                "sub": {"essential": True},
-                "exp": {"essential": True},
-            }
-            jwt.JWTClaimsRegistry(now=lambda: int(now), leeway=LEEWAY_SECONDS, **required).validate(decoded.claims)
-            return float(decoded.claims["exp"]), _principal(decoded.claims)
-        except (JoseError, ValueError, KeyError, TypeError):
-            raise Problem("UNAUTHENTICATED") from None
-
-
-def identify(request: Request, scope: Scope, tokens: Tokens) -> Principal:
-    """The caller, with a role that has this scope. Raises UNAUTHENTICATED or FORBIDDEN."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not token:
-        raise Problem("UNAUTHENTICATED")
-    principal = tokens.principal(token)
-    principal.require(scope)
-    return principal
-
-
-def _principal(claims: dict[str, Any]) -> Principal:
-    roles, unit_id, district = claims["roles"], claims.get("unit_id"), claims.get("district")
-    texts = [claims["sub"], *roles, *filter(None, (unit_id, district))]
-    if not isinstance(roles, list) or not all(isinstance(text, str) and text for text in texts):
-        raise ValueError("claims")
-    return Principal(claims["sub"], tuple(roles), unit_id, district, float(claims["exp"]))
-
-
-def _key(seed: bytes) -> OKPKey:
-    return OKPKey.import_key(Ed25519PrivateKey.from_private_bytes(seed))

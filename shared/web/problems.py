@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from shared.engine.decider import IllegalTransition, NotYours, Refused
@@ -64,6 +64,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "MERGE_CROSSED": (409, "Another appeal of this person was merged at the same moment; look again"),
     "SOURCE_REF_TAKEN": (409, "This source_ref was used for another appeal"),
     "TOO_EARLY": (425, "The view has not reached that position yet"),
+    "TOO_MANY_REQUESTS": (429, "You ask more often than is allowed"),
     "URGED_RECENTLY": (429, "The unit was reminded a short while ago"),
     "TOO_MANY_ATTEMPTS": (429, "Too many attempts; wait before the next one"),
     "INTERNAL": (500, "Something went wrong on our side"),
@@ -134,6 +135,8 @@ def problem_of(error: Exception) -> Problem:
             return Problem("SUBJECT_ERASED")
         case LogUnavailable() | KeyTaken() | DBAPIError(connection_invalidated=True) | PoolTimeout():
             return Problem("UNAVAILABLE")
+        case ClientDisconnect():
+            return Problem("BAD_REQUEST", "the request broke off")
         case HTTPException(status_code=status):
             return Problem(_BY_STATUS.get(status, "BAD_REQUEST" if status < 500 else "INTERNAL"))
     return Problem("UNAVAILABLE" if isinstance(error, LOST) else "INTERNAL")

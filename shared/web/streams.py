@@ -20,7 +20,8 @@ from starlette.types import Scope as AsgiScope
 from shared.engine.runtime import Running
 from shared.engine.telemetry import STREAMS
 from shared.messaging.bus import Batch, Subscription
-from shared.web.identity import Principal, Scope, Tokens, identify
+from shared.web.doors import Doors
+from shared.web.identity import Principal, Scope
 from shared.web.problems import Problem, problem_of, problem_response
 from shared.web.visibility import Owners, told
 
@@ -29,14 +30,14 @@ SIGN_OF_LIFE = b": nothing new\n\n"
 LONGEST_ID = 20_000
 
 
-def stream_route(running: Running, tokens: Tokens, owners: Owners) -> Route:
+def stream_route(running: Running, doors: Doors, owners: Owners) -> Route:
     """GET /v1/events, for a running service."""
 
     seats = _Seats(running)
 
     async def endpoint(request: Request) -> Response:
         try:
-            principal = identify(request, Scope.READ, tokens)
+            principal = await doors.admit(request, Scope.READ)
             types = frozenset(request.query_params.getlist("type"))
             after = await _start(running, request)
             seats.take(principal.sub)

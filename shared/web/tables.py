@@ -30,6 +30,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 _UNSEEN = re.compile("[\x01-\x08\x0b-\x1f]")
 _LOOKS_ESCAPED = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
+MOST_UNPACKED = 64 * 1024 * 1024
 MOST_ROWS, LONGEST_CELL = 50_000, 32_000
 UNREADABLE = (
     *(UnicodeDecodeError, csv.Error, ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error, ParseError),
@@ -141,6 +142,9 @@ def _records(file: IO[bytes], media_type: str) -> Iterator[Iterator[list[str]]]:
     from openpyxl import load_workbook  # noqa: PLC0415
     from openpyxl.utils.exceptions import InvalidFileException  # noqa: PLC0415
 
+    with zipfile.ZipFile(file) as archive:
+        if sum(one.file_size for one in archive.infolist()) > MOST_UNPACKED:
+            raise _wrong(f"a spreadsheet has at most {MOST_UNPACKED} bytes when unpacked")
     try:
         book = load_workbook(file, read_only=True, data_only=True)
     except InvalidFileException as error:

@@ -30,9 +30,9 @@ from shared.contracts.catalogue import CATALOGUE
 from shared.engine.databases import writing_pool
 from shared.engine.runtime import EVERY_ROLE, Role
 from shared.engine.settings import Settings
-from tests.integration.test_process import free_port
 from tests.support.database import TestServer
 from tests.support.missing import missing
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -28,7 +28,7 @@ from services.up import database
 from shared.engine.clock import SystemClock
 from shared.engine.settings import Settings
 from shared.engine.telemetry import configure_logging
-from shared.web.identity import Tokens
+from shared.web.tokens import Tokens
 from tests.bench.dispatching import dispatch_rates
 from tests.bench.finding import APPEALS, finding_times
 from tests.bench.importing import import_rates

@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from services.city import APIS, SERVICES
 from services.intake_service.registration import AppealBody
-from services.serving import Server, calm_collector
+from services.serving import Server, calm_collector, doors_of
 from services.up import database
 from shared.engine.ids import SystemIds
 from shared.engine.runtime import EVERY_ROLE, Role, Running, running_city
@@ -30,15 +30,17 @@ from shared.engine.settings import Settings
 from shared.engine.telemetry import configure_logging
 from shared.web.app import Face, create_app, create_city
 from shared.web.bodies import parse_body, read_body
-from shared.web.identity import Scope, Tokens, identify
+from shared.web.doors import Doors
+from shared.web.identity import Scope
+from shared.web.tokens import Tokens
 from tests.support.city import SECRETS
 
 ANSWER = b'{"appeal_id":"01a207ae-4a84-71ca-bb2f-374c59711662","state":"REGISTERED","version":1}'
 
 
-def baselines(running: Running, tokens: Tokens) -> list[Route]:
+def baselines(running: Running, doors: Doors) -> list[Route]:
     async def read(request: Request) -> bytes:
-        identify(request, Scope.REGISTER, tokens)
+        await doors.admit(request, Scope.REGISTER)
         raw = await read_body(request, running.settings.max_body_bytes)
         parse_body(raw, AppealBody)
         return raw
@@ -72,15 +74,15 @@ async def main(home: Path, jobs: bool) -> None:
         prepared(settings) as url,
         running_city(SERVICES, url, settings, SECRETS, roles=roles) as city,
     ):
-        tokens = Tokens(SECRETS.token, city["intake"].clock)
-        apps = {name: create_app(APIS[name], running, tokens) for name, running in city.items()}
+        doors = doors_of(city, Tokens(SECRETS.token, city["intake"].clock))
+        apps = {name: create_app(APIS[name], running, doors) for name, running in city.items()}
         intake = apps["intake"]
-        apps["intake"] = Face([*baselines(city["intake"], tokens), *intake.commands], intake.app)
+        apps["intake"] = Face([*baselines(city["intake"], doors), *intake.commands], intake.app)
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(1024)
             config = uvicorn.Config(
-                create_city(apps, SystemIds()),
+                create_city(apps, SystemIds(), settings),
                 lifespan="off",
                 log_config=None,
                 access_log=False,

@@ -27,7 +27,7 @@ from shared.engine.clock import SystemClock
 from shared.engine.runtime import Role, Running, running_city
 from shared.engine.secrets import read_secrets
 from shared.messaging.cloudevents import from_message
-from shared.web.identity import Tokens
+from shared.web.tokens import Tokens
 from tests.chaos.stage import Stage, stage, trouble, without_kafka
 from tests.support.running import job
 from tests.support.views import dump, quiet, rebuilt

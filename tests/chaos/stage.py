@@ -24,7 +24,8 @@ from services.up import database
 from shared.engine.buses import kafka_options
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings
-from tests.integration.test_process import free_port
+from tests.support.kafka import jars
+from tests.support.ports import free_ports
 from tests.support.running import job
 from tests.support.waiting import until
 
@@ -44,6 +45,10 @@ class Stage:
 
     def at(self) -> Addresses:
         return lambda path: f"http://127.0.0.1:{self.ports[path.split('/')[1]]}{path}"
+
+    async def up(self) -> list[str]:
+        """The services whose process has come so far as to listen."""
+        return [name for name, port in self.ports.items() if await _listens(port)]
 
     def tell(self, service: str, how: signal.Signals) -> None:
         """A signal to a service's process, if it lives."""
@@ -93,8 +98,10 @@ class Stage:
 @asynccontextmanager
 async def stage(folder: Path) -> AsyncIterator[Stage]:
     """A city of four processes over a broker and a database of its own, all in `folder`, all gone afterwards."""
-    ports = {service.name: free_port() for service in SERVICES}
-    with cluster(folder / "kafka") as kafka:
+    mine = free_ports(2 + len(SERVICES))
+    ports = {service.name: port for service, port in zip(SERVICES, mine[2:], strict=True)}
+    jars()
+    with cluster(folder / "kafka", ports=mine[:2]) as kafka:
         settings = Settings(
             home=folder, partitions=PARTITIONS, log_level="error", kafka_bootstrap=kafka.bootstrap, instance="chaos"
         )
@@ -102,6 +109,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         async with database(settings) as url:
             await make_topics(settings)
             told = {
+                "JIESU_HOME": str(folder),
                 "JIESU_KAFKA_BOOTSTRAP": kafka.bootstrap,
                 "JIESU_PARTITIONS": str(PARTITIONS),
                 "JIESU_LOG_LEVEL": settings.log_level,
@@ -126,9 +134,9 @@ async def trouble(made: Stage, chance: random.Random, every_seconds: float) -> N
     """One fault after another, each kind once before any comes again, until cancelled."""
     names = list(made.ports)
     faults: list[Callable[[], Awaitable[None]]] = [
-        lambda: _tell(made, chance.choice(names), signal.SIGKILL),
-        lambda: _tell(made, chance.choice(names), signal.SIGKILL),
-        lambda: _tell(made, chance.choice(names), signal.SIGTERM),
+        lambda: _tell(made, chance, signal.SIGKILL),
+        lambda: _tell(made, chance, signal.SIGKILL),
+        lambda: _tell(made, chance, signal.SIGTERM),
         lambda: made.cut_connections(chance.choice(names)),
         lambda: made.without_broker(chance.random() * 2),
         lambda: made.pause_broker(chance.random() * 3),
@@ -139,8 +147,18 @@ async def trouble(made: Stage, chance: random.Random, every_seconds: float) -> N
             await fault()
 
 
-async def _tell(made: Stage, service: str, how: signal.Signals) -> None:
-    made.tell(service, how)
+async def _tell(made: Stage, chance: random.Random, how: signal.Signals) -> None:
+    """To one that is up: on a slow machine nobody who is killed while starting would ever come back."""
+    made.tell(chance.choice(await until(made.up)), how)
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
 
 
 def without_kafka(settings: Settings) -> Settings:

@@ -21,7 +21,8 @@ from starlette.responses import PlainTextResponse
 from services.city import APIS
 from shared.web.app import Api, RouteWithoutScope, create_app
 from shared.web.asking import reads
-from shared.web.identity import PERMISSIONS, Reach, Scope, Tokens
+from shared.web.identity import PERMISSIONS, Reach, Scope
+from shared.web.tokens import Tokens
 from tests.support.city import WATER, City, Reply
 from tests.support.database import TestServer
 

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,10 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 
 from shared.messaging.brokers import KafkaOptions
-from tests.support.city import City, Reply
-from tests.support.database import TestServer
+from tests.support.city import City, Reply, a_city
+from tests.support.database import test_server
 from tests.support.kafka import fresh_topics
 
-NewCity = Callable[..., AbstractAsyncContextManager[City]]
 SERVICES = ("intake", "routing", "feedback", "scoring")
 WORDS = [f"雀{one}金丝" for one in "甲乙丙丁戊己庚辛壬癸子丑寅"]
 NAME, TITLE, CONTENT, ADDRESS, MORE, WHY, MESSAGE, ANSWER, NOTE, COMMENT, EVIDENCE, FILE_NAME, FILE = WORDS
@@ -102,15 +100,14 @@ def files_with(folder: Path, words: list[str]) -> list[str]:
 
 
 async def test_what_a_resident_says_stands_in_clear_nowhere(
-    new_city: NewCity,
-    server: TestServer,
     kafka: str,
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     options = await fresh_topics(kafka)
     caplog.set_level(logging.DEBUG)
-    async with new_city(kafka_bootstrap=kafka, kafka_prefix=options.prefix) as city:
+    told = {"kafka_bootstrap": kafka, "kafka_prefix": options.prefix}
+    async with test_server() as server, a_city(server, **told) as city:  # of its own: every byte of it is looked at
         case, refused = await a_whole_life(city)
         count = sum([sum(await running.log.heads()) for running in city.running.values()])
         in_topics = await topics(options, count)

@@ -14,6 +14,8 @@ from tests.support.views import settled
 
 FILES = {"att2": "appeals_labelled.csv", "att3": "appeals_stream.csv", "att4": "appeals_replied.csv"}
 TOGETHER = 32
+LONG = 300.0
+"""Three thousand appeals at once take a while to be followed."""
 
 
 class Corpus:
@@ -51,7 +53,7 @@ async def corpus(city: City) -> AsyncIterator[Corpus]:
             await corpus.register(key, rows[key])
 
     await asyncio.gather(*(one(key) for key in keys))
-    await settled(city)
+    await settled(city, LONG)
     yield corpus
 
 

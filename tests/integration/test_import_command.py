@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.integration.test_process import START_SECONDS, free_port, home, jiesu, running
+from tests.integration.test_process import START_SECONDS, home, jiesu, running
+from tests.support.ports import free_port
 
 ROWS = [f"停水{n},{n}" for n in range(30)]
 

@@ -30,7 +30,8 @@ from shared.messaging.kafka import KafkaBus, create_topics, partition_counts, pu
 from tests.support.certificates import Authority, Identity
 from tests.support.database import PARTITIONS, TestServer
 from tests.support.events import append
-from tests.support.kafka import needs_java, relaying
+from tests.support.kafka import jars, needs_java, relaying
+from tests.support.ports import free_ports
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 ACLS = Path(kafka.__file__).parent / "acls"
@@ -110,10 +111,10 @@ def pem_stores(authority: Authority, who: Identity) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Guarded]:
     needs_java()
-    kafka.resolve_jars()
+    jars()
     folder = Path(tempfile.mkdtemp(prefix="jiesu-kafka-", dir="/tmp"))
     authority = Authority(folder / "authority")
-    ports = kafka.free_ports(3)
+    ports = free_ports(3)
     broker = Broker(folder / "broker", guarded_properties(authority, ports))
     addresses = [f"127.0.0.1:{port}" for port in ports[:2]]
     passwords = {user: secrets.token_hex() for user in USERS}

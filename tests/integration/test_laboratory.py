@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.integration.test_process import free_port, home, jiesu
+from tests.integration.test_process import home, jiesu
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_SECONDS
 
 COUNT_SECONDS = 120

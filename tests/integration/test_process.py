@@ -20,6 +20,7 @@ from aiohttp import web
 
 from services.serving import CannotStart
 from services.up import EmbeddedPostgres
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE_SECONDS
 
 START_SECONDS = 60
@@ -34,12 +35,6 @@ def home() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def jiesu(*words: str, **environment: str) -> asyncio.subprocess.Process:

@@ -200,7 +200,7 @@ async def test_what_runs_with_its_owners_rights_looks_nowhere_a_service_can_put_
     paths = await guarded.owner.fetch("""
         SELECT p.oid::regprocedure::text, split_part(setting, '=', 2) FROM pg_proc p
         LEFT JOIN unnest(p.proconfig) AS setting ON setting LIKE 'search_path=%' WHERE p.prosecdef""")
-    assert len(paths) == len(SERVICES) + 1
+    assert len(paths) == len(SERVICES) + 2
     for name, path in paths:
         *looked_in, last = [one.strip(' "') for one in path.split(",")]
         assert last == "pg_temp", name

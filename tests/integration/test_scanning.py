@@ -13,8 +13,9 @@ import pytest_asyncio
 
 from shared.engine.scanning import ClamAV, ScannerAway
 from tests.support.city import City, Reply
-from tests.support.clamd import EICAR, clamd, free_port, needs_clamd
+from tests.support.clamd import EICAR, clamd, needs_clamd
 from tests.support.files import PDF, attach, attached, download, kept
+from tests.support.ports import free_port
 from tests.support.views import settled
 
 INFECTED = PDF + EICAR

@@ -20,7 +20,7 @@ from tests.support.telephones import Mailbox, Telephones, mailbox, telephones
 from tests.support.waiting import PATIENCE_SECONDS, until
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
-KILLS = 6
+KILLS = 4
 EXPECTED = Counter({"registered": 1, "unit-assigned": 1, "result": 1, "survey": 1})
 OPEN = {"WAITING", "ATTEMPTED"}
 

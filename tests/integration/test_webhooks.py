@@ -167,7 +167,9 @@ async def test_when_every_attempt_has_failed_it_is_disabled_and_goes_on_there_wh
     assert Counter(receiver.subjects) == Counter([appeal, later])
 
 
-@pytest.mark.parametrize(("status", "end"), [(410, "DISABLED"), (302, "ACTIVE"), (308, "ACTIVE")])
+@pytest.mark.parametrize(
+    ("status", "end"), [(410, "DISABLED"), *((one, "ACTIVE") for one in (301, 302, 303, 307, 308))]
+)
 async def test_gone_disables_and_a_redirect_is_a_failure(
     open_city: City, receiver: Receiver, status: int, end: str
 ) -> None:

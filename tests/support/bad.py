@@ -47,6 +47,11 @@ KnowledgeBody {"title": "水表过户", "text": "到窗口办理", "owner_unit":
   "valid_until": "2030-01-01T00:00:00+08:00"}
 RetireBody {}
 MeasureBody {"ground": "REQUEST_OF_PERSON"}
+KeyBody {"client": "partner", "role": "INTEGRATOR", "unit_id": "bj-water", "district": "110105",
+  "scopes": ["appeal:register"], "expires_at": "2027-06-01T00:00:00+08:00"}
+RevokeBody {"key_id": "0123456789abcdef"}
+OperationBody {"kind": "BULK_UNMASK", "target": "01890000-0000-7000-8000-000000000000", "ground": "COURT_ORDER"}
+ApprovalBody {}
 ConsultationBody {"participants": ["bj-water", "110105"], "reason": "职责不清"}
 ConsultationCloseBody {"decision": "由水务负责", "unit_id": "bj-water"}
 ObjectBody {"ground": "DUTY", "reason": "不属我单位职责", "proposed_unit": "bj-gas"}

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from services.city import APIS, SERVICES
-from services.serving import Server, configuration
+from services.serving import Server, configuration, doors_of, faces
 from shared.contracts.envelope import BEIJING
 from shared.engine.clock import ManualClock
 from shared.engine.ids import SystemIds
@@ -22,8 +22,8 @@ from shared.engine.runtime import EVERY_ROLE, Role, Running, Service, running_ci
 from shared.engine.secrets import Secrets
 from shared.eventlog.log import partition_of
 from shared.messaging.bus import Bus
-from shared.web.app import create_app, create_city
-from shared.web.identity import Tokens
+from shared.web.app import create_city
+from shared.web.tokens import Tokens
 from shared.web.webhooks import delivering
 from tests.support.database import TestServer
 from tests.support.waiting import until
@@ -203,12 +203,12 @@ async def a_city(
             through=through,
         ) as running,
     ):
-        tokens = Tokens(SECRETS.token, clock)
-        apps = {name: create_app(APIS[name], one, tokens) for name, one in running.items()}
+        tokens, settled = Tokens(SECRETS.token, clock), next(iter(running.values())).settings
+        apps = faces(running, doors_of(running, tokens))
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(512)
-            serving = Server(configuration(create_city(apps, SystemIds())))
+            serving = Server(configuration(create_city(apps, SystemIds(), settled), settled))
             task = asyncio.create_task(serving.serve(sockets=[listener]))
             connector = aiohttp.TCPConnector(limit=256)
             owners = {name: APIS[name].owners for name in running}

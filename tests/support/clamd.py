@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
-import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from hashlib import md5
 from pathlib import Path
 
@@ -32,15 +30,6 @@ def needs_clamd() -> str:
     if program is None:
         pytest.skip("clamd is not installed")
     return program
-
-
-def free_port() -> int:
-    """A port that nobody gets by chance before the scanner starts: below those that the system gives out."""
-    for port in random.sample(range(20_000, 30_000), 100):
-        with socket.socket() as tried, suppress(OSError):
-            tried.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no port is free")
 
 
 @asynccontextmanager

@@ -32,10 +32,12 @@ class TestServer:
 
     def folder_of(self, url: str) -> Path:
         """Where what belongs to one database lies beside it."""
-        return self.home / url.rpartition("/")[2].partition("?")[0]
+        return self.home / url.partition("?")[0].rpartition("/")[2]
 
     def settings(self, **overrides: object) -> Settings:
-        return Settings(home=self.home, partitions=PARTITIONS, log_level="error", **overrides)  # type: ignore[arg-type]
+        free = dict.fromkeys(("rate_account", "rate_address", "rate_failed"), 1e6)
+        given: dict[str, object] = {"home": self.home, "partitions": PARTITIONS, "log_level": "error"}
+        return Settings(**{**given, **free, **overrides})  # type: ignore[arg-type]
 
     async def prepare(self) -> None:
         await self._execute("CREATE DATABASE template_city")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import os
 import shutil
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import asyncpg
 
-from deploy.kafka.broker import Cluster, cluster, what_is_missing
+from deploy.kafka.broker import JARS, Cluster, cluster, resolve_jars, what_is_missing
 from services.topics import declared
 from shared.messaging.brokers import KafkaOptions, Topic
 from shared.messaging.bus import Bell
@@ -21,6 +22,7 @@ from shared.messaging.pglog import Readable
 from shared.messaging.relay import Relay
 from tests.support.database import PARTITIONS
 from tests.support.missing import missing
+from tests.support.ports import free_ports
 from tests.support.running import job
 
 _numbers = itertools.count(1)
@@ -32,13 +34,22 @@ def needs_java() -> None:
         missing(f"real Kafka: {reason}")
 
 
+def jars() -> None:
+    """Kafka itself, fetched once: tests that run in several processes do not all fetch it."""
+    JARS.parent.mkdir(exist_ok=True)
+    with (JARS.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        resolve_jars()
+
+
 @contextmanager
 def own_cluster(size: int = 1, **properties: str) -> Iterator[Cluster]:
     """Brokers of the test's own, to be killed and paused; skipped by name where Java or Maven is missing."""
     needs_java()
+    jars()
     folder = Path(tempfile.mkdtemp(prefix="jiesu-kafka-", dir="/tmp"))
     try:
-        with cluster(folder, size, **properties) as made:
+        with cluster(folder, size, free_ports(2 * size), **properties) as made:
             yield made
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,7 @@ BEHIND = """
     SELECT count(*) FROM cursors c WHERE c.source = $1 AND c.sequence < ($2::bigint[])[c.partition + 1]"""
 
 
-async def settled(city: City) -> None:
+async def settled(city: City, patience_seconds: float | None = None) -> None:
     """Wait until every consumer of every service has taken every event, and none has stopped."""
 
     async def done() -> bool:
@@ -22,7 +22,7 @@ async def settled(city: City) -> None:
         assert not stopped, stopped
         return await quiet(city.running)
 
-    await until(done)
+    await until(done, patience_seconds=patience_seconds)
 
 
 async def quiet(services: Mapping[str, Running]) -> bool:

@@ -6,17 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 120
 """How long anything may take before a test gives up on it; nothing is slower for that."""
 PAUSE_SECONDS = 0.01
 T = TypeVar("T")
 
 
 async def until(
-    ask: Callable[[], Awaitable[T]], met: Callable[[T], bool] = bool, patience_seconds: float = PATIENCE_SECONDS
+    ask: Callable[[], Awaitable[T]], met: Callable[[T], bool] = bool, patience_seconds: float | None = None
 ) -> T:
     """Ask again until the answer meets the condition; the answer that did. Raises TimeoutError."""
-    async with asyncio.timeout(patience_seconds):
+    async with asyncio.timeout(patience_seconds or PATIENCE_SECONDS):
         while not met(answer := await ask()):
             await asyncio.sleep(PAUSE_SECONDS)
     return answer

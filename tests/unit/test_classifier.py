@@ -43,7 +43,8 @@ def test_a_message_is_told_by_its_words(model: Classifier, title: str, text: str
 
 def test_both_scripts_say_the_same(model: Classifier) -> None:
     told = [one.text for one in examples()]
-    traditional = [str(opencc.OpenCC("s2t").convert(text)) for text in told]
+    script = opencc.OpenCC("s2t")
+    traditional = [str(script.convert(text)) for text in told]
     titles = [""] * len(told)
     assert np.array_equal(model.probabilities(titles, told), model.probabilities(titles, traditional))
 

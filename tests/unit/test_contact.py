@@ -46,10 +46,12 @@ def test_a_landline_that_begins_with_86_keeps_its_digits() -> None:
 
 def test_the_phone_goes_before_the_email() -> None:
     assert pseudonym(KEY, MOBILE, "a@b.cn") == pseudonym(KEY, MOBILE, None)
-    assert pseudonym(KEY, "", "a@b.cn") == pseudonym(KEY, None, "a@b.cn")
+    assert pseudonym(KEY, "", "a@b.cn") == pseudonym(KEY, "000", "a@b.cn") == pseudonym(KEY, None, "a@b.cn")
 
 
-@pytest.mark.parametrize(("phone", "email"), [(None, None), ("", ""), ("", None)])
+@pytest.mark.parametrize(
+    ("phone", "email"), [(None, None), ("", ""), ("", None), ("000", None), ("00000000000", ""), ("+00 0-0", None)]
+)
 def test_without_contact_there_is_no_pseudonym(phone: str | None, email: str | None) -> None:
     assert pseudonym(KEY, phone, email) is None
 

@@ -22,11 +22,10 @@ from shared.contracts.catalogue import CATALOGUE
 from shared.contracts.envelope import BEIJING, ERASED, PersonalMark
 from shared.eventlog import sealing
 from shared.eventlog.canonical import canonical
+from shared.eventlog.kms import FileMasterKeys, WrongMasterKey
 from shared.eventlog.sealing import (
     Keyring,
     SubjectErased,
-    WrongMasterKey,
-    check_master_key,
     personal_paths,
     seal_data,
     sealed_refs,
@@ -42,7 +41,7 @@ EVENTS = sorted(CATALOGUE)
 
 
 async def keyring(*refs: str, vault: MemoryVault | None = None) -> Keyring:
-    ring = Keyring(vault or MemoryVault(), MASTER)
+    ring = Keyring(vault or MemoryVault(), FileMasterKeys(MASTER))
     await give(ring, *refs)
     return ring
 
@@ -50,7 +49,7 @@ async def keyring(*refs: str, vault: MemoryVault | None = None) -> Keyring:
 async def give(ring: Keyring, *refs: str) -> None:
     """Keys of these names, as `fresh` would have made them under names of its own; at hand afterwards."""
     for ref in refs:
-        await ring._vault.add_keys({ref: ring._wrap(ref, AESGCM.generate_key(256))})
+        await ring._vault.add_keys(await ring._master.wrap({ref: AESGCM.generate_key(256)}))
         await ring.hold(ref)
 
 
@@ -211,10 +210,10 @@ async def test_no_key_lies_in_the_vault_in_clear_nor_opens_under_another_name_or
     vault = MemoryVault()
     await keyring("p1", vault=vault)
     wrapped = vault.keys["p1"] or b""
-    check_master_key(Keyring(vault, MASTER), "p1", wrapped)
-    for ring, ref in ((Keyring(vault, MASTER), "p2"), (Keyring(vault, bytes(32)), "p1")):
+    assert await FileMasterKeys(MASTER).unwrap({"p1": wrapped})
+    for master, ref in ((MASTER, "p2"), (bytes(32), "p1")):
         with pytest.raises(WrongMasterKey):
-            check_master_key(ring, ref, wrapped)
+            await FileMasterKeys(master).unwrap({ref: wrapped})
 
 
 async def test_a_keyring_keeps_a_limited_number_of_keys_and_loads_a_dropped_one_again(
@@ -246,18 +245,18 @@ async def test_a_key_in_use_outlives_an_idle_one(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_fresh_key_is_durable_before_it_is_given_and_never_given_twice() -> None:
     vault = MemoryVault()
-    ring = Keyring(vault, MASTER)
+    ring = Keyring(vault, FileMasterKeys(MASTER))
     refs = [await ring.fresh() for _ in range(3 * sealing.SPARE_KEYS // 2)]
     assert len(set(refs)) == len(refs) and set(refs) <= vault.keys.keys()
     sealed = ring.seal(refs[-1], "路灯", PLACE)
-    reader = Keyring(vault, MASTER)
+    reader = Keyring(vault, FileMasterKeys(MASTER))
     await reader.load([refs[-1]])
     assert reader.open(sealed, PLACE) == "路灯"
 
 
 async def test_a_pinned_key_stays_however_many_others_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sealing, "CACHED_KEYS", 2)
-    ring = Keyring(MemoryVault(), MASTER)
+    ring = Keyring(MemoryVault(), FileMasterKeys(MASTER))
     await ring.pin("ours")
     await give(ring, "p1", "p2", "p3")
     assert ring.decrypt("ours", ring.encrypt("ours", b"raw", PLACE), PLACE) == b"raw"
@@ -273,7 +272,7 @@ class SlowVault(MemoryVault):
 
 async def test_many_who_need_a_fresh_key_at_once_share_a_block_and_never_a_key() -> None:
     vault = SlowVault()
-    ring = Keyring(vault, MASTER)
+    ring = Keyring(vault, FileMasterKeys(MASTER))
     refs = await asyncio.gather(*(ring.fresh() for _ in range(sealing.SPARE_KEYS + 1)))
     assert len(set(refs)) == len(refs)
     assert len(vault.keys) == 2 * sealing.SPARE_KEYS
@@ -281,17 +280,17 @@ async def test_many_who_need_a_fresh_key_at_once_share_a_block_and_never_a_key()
 
 async def test_a_key_of_ours_is_the_same_in_every_process_and_is_not_made_again_once_destroyed() -> None:
     vault = MemoryVault()
-    one, other = Keyring(vault, MASTER), Keyring(vault, MASTER)
+    one, other = Keyring(vault, FileMasterKeys(MASTER)), Keyring(vault, FileMasterKeys(MASTER))
     await one.pin("ours")
     await other.pin("ours")
     assert other.decrypt("ours", one.encrypt("ours", b"\x00\xff", PLACE), PLACE) == b"\x00\xff"
     vault.keys["ours"] = None
     with pytest.raises(SubjectErased):
-        await Keyring(vault, MASTER).pin("ours")
+        await Keyring(vault, FileMasterKeys(MASTER)).pin("ours")
 
 
 async def test_nothing_is_written_under_a_key_that_never_was_or_is_not_at_hand() -> None:
-    ring = Keyring(MemoryVault(), MASTER)
+    ring = Keyring(MemoryVault(), FileMasterKeys(MASTER))
     with pytest.raises(SubjectErased):
         await ring.hold("nobody")
     with pytest.raises(LookupError):
@@ -304,7 +303,7 @@ async def test_a_key_that_others_pushed_out_while_we_waited_is_asked_for_again(m
     vault = MemoryVault()
     sealed = (await keyring("p1", "p2", "p3", "p4", vault=vault)).seal("p1", "路灯", PLACE)
     monkeypatch.setattr(sealing, "CACHED_KEYS", 2)
-    ring, read = Keyring(vault, MASTER), vault.wrapped_keys
+    ring, read = Keyring(vault, FileMasterKeys(MASTER)), vault.wrapped_keys
     await ring.load(["p1"])
 
     async def read_while_others_load(refs: Iterable[str]) -> Mapping[str, bytes | None]:

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.engine.clock import ManualClock
-from shared.web.identity import Tokens
 from shared.web.problems import Problem
+from shared.web.tokens import Tokens
 from tests.support.city import START
 
 SEED = b"t" * 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,7 @@ STOLEN_NAME = Signer(SIGNER.name, bytes(32))
         (b"old 0\n\n\xff\xfe", 400),
         ("x" * (LONGEST_REQUEST + 1), 413),
     ],
+    ids=count(),  # bodies are signed anew in every run; a case keeps its name
 )
 async def test_what_is_no_request_is_refused_and_leaves_nothing(tmp_path: Path, body: str | bytes, status: int) -> None:
     assert (await answer(witness(tmp_path), body))[0] == status

@@ -1,0 +1,212 @@
+"""Access over HTTP: keys for integrators, and operations of two officers, of which unmasking many at once is one."""
+
+from __future__ import annotations
+
+import os
+from datetime import date
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field, StringConstraints
+from sqlalchemy import select
+from starlette.responses import JSONResponse, Response
+
+from services.intake_service.credential import CREDENTIAL, Issue, Revoke
+from services.intake_service.operation import OPERATION, Approve, AskFor, CarryOut, Operation
+from services.intake_service.policy import access_policy
+from services.intake_service.privacy import revealed
+from services.intake_service.views import OPERATIONS
+from shared.contracts.access import ApiKeyIssued, OperationKind
+from shared.contracts.envelope import Actor, Envelope, rfc3339
+from shared.contracts.upcasters import payload_of
+from shared.engine.decider import NotYours, Refused
+from shared.engine.execute import Decision, Intention
+from shared.engine.runtime import Running
+from shared.eventlog.postgres import Connection
+from shared.web.api_keys import new_key
+from shared.web.asking import Asking, reads
+from shared.web.commands import Call, CommandRoute, Plan, state_and_version
+from shared.web.fields import Body, Moment
+from shared.web.identity import PERMISSIONS, Scope
+from shared.web.paging import Window, page
+from shared.web.problems import Problem
+
+router = APIRouter()
+CanKeepPersons = Annotated[Asking, Depends(reads(Scope.KEEP_PERSONS))]
+CanKeepKeys = Annotated[Asking, Depends(reads(Scope.KEEP_API_KEYS))]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
+TARGET = r"^([0-9a-f-]{36}(,[0-9a-f-]{36})*|intake|routing|feedback|scoring|master)$"
+"""Appeals to unmask, a service whose parked events are replayed, or the master key."""
+LIST_KEYS = """
+    SELECT key_id, client, role, unit_id, district, scopes, issued_at, expires_at, revoked_at, used_on
+    FROM vault.api_keys WHERE $1::text IS NULL OR client = $1 ORDER BY issued_at DESC, key_id LIMIT 500"""
+KEEP_KEY = """
+    INSERT INTO vault.api_keys (key_id, digest, client, role, unit_id, district, scopes, expires_at, issued_at)
+    VALUES ($1, decode($2, 'hex'), $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (key_id) DO NOTHING"""
+REVOKE_KEY = "UPDATE vault.api_keys SET revoked_at = $2 WHERE key_id = $1 AND revoked_at IS NULL"
+
+
+class KeyBody(Body):
+    """For whom: a client, in one role; `scopes` narrows what the role gives."""
+
+    client: Name
+    role: Annotated[str, StringConstraints(min_length=1, max_length=40)] = "INTEGRATOR"
+    unit_id: Name | None = None
+    district: Name | None = None
+    scopes: Annotated[tuple[str, ...], Field(max_length=40)] = ()
+    expires_at: Moment
+
+
+class RevokeBody(Body):
+    """Which key of the client."""
+
+    key_id: Name
+
+
+class OperationBody(Body):
+    """What exactly, and why: codes and identifiers, no words about persons."""
+
+    kind: OperationKind
+    target: Annotated[str, StringConstraints(max_length=20_000, pattern=TARGET)]
+    ground: Annotated[str, StringConstraints(min_length=2, max_length=100, pattern=r"^[A-Z][A-Z0-9_]+$")]
+
+
+class ApprovalBody(Body):
+    """Nothing needs to be said."""
+
+
+class NewKeyAnswer(Body):
+    """The key, shown this once."""
+
+    key_id: str
+    api_key: str
+    version: int
+
+
+async def issue(call: Call[KeyBody]) -> Plan:
+    """Make a key for a client; the answer is the only place where it ever stands."""
+    body, policy = call.body, access_policy()
+    allowed = PERMISSIONS.get(body.role)
+    if allowed is None or not set(body.scopes) <= {str(scope) for scope in allowed}:
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/scopes", "message": "no role gives these"}])
+    if body.expires_at > call.now + policy.longest_key_life:
+        raise Refused("KEY_LIFE_TOO_LONG", f"a key lives at most {policy.longest_key_life.days} days")
+    made = new_key(os.urandom)
+    key = ApiKeyIssued(
+        key_id=made.key_id, digest=made.digest, role=body.role, unit_id=body.unit_id, district=body.district,
+        scopes=body.scopes, expires_at=body.expires_at,
+    )  # fmt: skip
+    command = Issue(at=call.now, actor=call.actor, key=key, most_live=policy.most_live_keys)
+
+    def answer(decision: Decision[Any]) -> dict[str, Any]:
+        return {"key_id": made.key_id, "api_key": made.text, "version": decision.version}
+
+    return Plan(Intention(CREDENTIAL, body.client, command), answer)
+
+
+async def revoke(call: Call[RevokeBody]) -> Plan:
+    """Take a key of a client back; within seconds it is good for nothing anywhere."""
+    command = Revoke(at=call.now, actor=call.actor, key_id=call.body.key_id)
+    return Plan(Intention(CREDENTIAL, call.subject, command), lambda decision: {"version": decision.version})
+
+
+async def ask_for(call: Call[OperationBody]) -> Plan:
+    """Ask for what takes two officers."""
+    body, operation_id = call.body, call.running.ids.uuid7()
+    command = AskFor(at=call.now, actor=call.actor, kind=body.kind, target=body.target, ground=body.ground)
+
+    def answer(decision: Decision[Any]) -> dict[str, Any]:
+        return {"operation": operation_id, **state_and_version(decision)}
+
+    return Plan(Intention(OPERATION, operation_id, command, fresh=True), answer)
+
+
+async def approve(call: Call[ApprovalBody]) -> Plan:
+    """Approve what another officer asked for."""
+    command = Approve(at=call.now, actor=call.actor, good_for=access_policy().approval_good_for)
+    return Plan(Intention(OPERATION, call.subject, command), state_and_version)
+
+
+async def carry_out(
+    running: Running, operation: str, actor: Actor, kind: OperationKind, target: str, count: int
+) -> None:
+    """Note on the record that an approved operation is being done. Raises Refused, NotYours."""
+    command = CarryOut(at=running.clock.now(), actor=actor, kind=kind, target=target, count=count)
+    await running.executor.execute(Intention(OPERATION, operation, command))
+
+
+async def loaded(running: Running, operation: str) -> Operation:
+    """How far an operation has come."""
+    events = [recorded.envelope for recorded in await running.log.read_stream(OPERATION.stream(operation))]
+    return OPERATION.fold([payload_of(event.type, event.data) for event in events], OPERATION.initial)
+
+
+@router.get("/v1/operations/{operation}/appellants", summary="Contact data of many, once two officers agree; on record")
+async def unmask(
+    operation: str, asking: CanKeepPersons, purpose: Annotated[str, Query(min_length=2, max_length=200)]
+) -> Response:
+    """The operation's target is the appeal ids, comma separated. Each is revealed on the record of its appeal."""
+    running, principal = asking.running, asking.principal
+    found = await loaded(running, operation)
+    if found.kind != "BULK_UNMASK":
+        raise NotYours
+    appeals = found.target.split(",")
+    await carry_out(running, operation, principal.actor(Scope.KEEP_PERSONS), "BULK_UNMASK", found.target, len(appeals))
+    items = [{"appeal_id": one, **await revealed(running, one, principal, purpose)} for one in appeals]
+    return JSONResponse({"items": items}, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/v1/operations", summary="Operations of two officers, most recently changed first")
+async def list_operations(
+    asking: CanKeepPersons, window: Annotated[Window, Depends()],
+    state: Annotated[str | None, Query(max_length=20)] = None,
+) -> Response:  # fmt: skip
+    """What waits for a second officer is `REQUESTED`."""
+    conditions = [OPERATIONS.c.state == state] if state else []
+    query = select(OPERATIONS).where(*conditions, *window.changed(OPERATIONS.c.updated_at))
+    keys = (OPERATIONS.c.updated_at, OPERATIONS.c.operation)
+    rows, following = await page(asking.running, query, keys, window, f"operations:{state}", descending=True)
+    items = [{**row, "updated_at": rfc3339(row["updated_at"])} for row in rows]
+    return JSONResponse({"items": items, "next_cursor": following})
+
+
+@router.get("/v1/api-keys", summary="Keys of integrators, newest first; the keys themselves are nowhere")
+async def list_keys(asking: CanKeepKeys, client: Annotated[str | None, Query(max_length=64)] = None) -> Response:
+    """Who has one, what for, until when, and on which day it was last used."""
+    rows = await asking.running.pool.fetch(LIST_KEYS, client)
+    moments = ("issued_at", "expires_at", "revoked_at")
+    items = [
+        {**row, **{name: row[name] and rfc3339(row[name]) for name in moments}, "used_on": _day(row["used_on"])}
+        for row in rows
+    ]
+    return JSONResponse({"items": items})
+
+
+def _day(day: date | None) -> str | None:
+    return day.isoformat() if day else None
+
+
+async def keep_keys(running: Running, connection: Connection, events: list[Envelope]) -> None:
+    """What issuing and revoking mean outside the log: every service knows the key, or knows it no more."""
+    for event in events:
+        if event.type.endswith(".api-key-issued.v1"):
+            key = payload_of(event.type, event.data)
+            assert isinstance(key, ApiKeyIssued)
+            await connection.execute(
+                KEEP_KEY, key.key_id, key.digest, event.subject, key.role, key.unit_id, key.district, list(key.scopes),
+                key.expires_at, event.time,
+            )  # fmt: skip
+        elif event.type.endswith(".api-key-revoked.v1"):
+            await connection.execute(REVOKE_KEY, event.data["key_id"], event.time)
+
+
+_KEYS, _MEASURES = Scope.KEEP_API_KEYS, Scope.KEEP_PERSONS
+COMMANDS = (
+    CommandRoute("/v1/api-keys", KeyBody, _KEYS, issue, "A key for a client, shown once", 201, answer=NewKeyAnswer),
+    CommandRoute("/v1/api-keys/{client}/revoke", RevokeBody, _KEYS, revoke, "Take a key back", subject="client"),
+    CommandRoute("/v1/operations", OperationBody, _MEASURES, ask_for, "Ask for what takes two officers", 201),
+    CommandRoute(
+        "/v1/operations/{operation}/approve", ApprovalBody, _MEASURES, approve,
+        "Approve what another officer asked for", subject="operation",
+    ),
+)  # fmt: skip
