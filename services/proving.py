@@ -47,11 +47,12 @@ def export_command(
     out: Annotated[Path | None, typer.Option(help="folder to write [default: export-SERVICE]")] = None,
 ) -> None:
     """Write a log as a signed folder that `verify.py` in it checks without us; personal texts stay sealed."""
-    folder = out or Path(f"export-{service}")
+    known = _known(service)
+    folder = out or Path(f"export-{known}")
     if folder.exists() and any(folder.iterdir()):
         raise CannotStart(f"{folder} is not empty; name another folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
-    size = run(_export(_known(service), folder))
+    size = run(_export(known, folder))
     screen.print(f"  {size} entries in {folder}; check them: python {folder}/verify.py {folder}/policy {folder}")
 
 
@@ -73,7 +74,7 @@ def verify_command(
     what: Annotated[str | None, typer.Argument(help="folder of an export, or URL of a service [default: here]")] = None,
     policy: PolicyOption = None,
     checkpoint: KnownOption = None,
-    token: Annotated[str, typer.Option(envvar="JIESU_AUDIT_TOKEN", help="of an auditor, for a URL")] = "",
+    token: Annotated[str, typer.Option(envvar="AUDIT_TOKEN", help="of an auditor, for a URL")] = "",
 ) -> None:
     """Is every entry what was signed, and in its place? Exit code 1 names the first that is not."""
     known = [path.read_text() for path in checkpoint or ()]
@@ -122,6 +123,7 @@ async def _verify_here(known: Sequence[str]) -> bool:
 async def findings_of(running: Running, known: Sequence[str] = ()) -> AsyncIterator[str]:
     """What is wrong with the log of a service, each in a sentence; says on the screen when nothing is."""
     tree, name = StoredTree(running.pool), running.service.name
+    notes = [row["note"] for row in await running.pool.fetch(NOTES)]  # first: what is published later is not cut off
     signer = signer_of(running.settings, name, running.secrets.signing)
     try:
         note = Notary(tree, signer, running.settings.notary_dir / f"{name}.json").note
@@ -131,7 +133,6 @@ async def findings_of(running: Running, known: Sequence[str] = ()) -> AsyncItera
     if note is None:
         screen.print(f"  [yellow]{name}: nothing was signed in {running.settings.notary_dir} yet[/]", highlight=False)
         return
-    notes = [row["note"] for row in await running.pool.fetch(NOTES)]
     mine = [one for one in (*known, *notes) if one.partition("\n")[0] == signer.name]
     size, wrong = checkpoint_in(note).size, False
     with tempfile.TemporaryDirectory() as folder, _bar(name, 2 * size) as progress:
@@ -219,11 +220,12 @@ async def _fetch(url: str, token: str, folder: Path) -> None:
                     raise CannotStart(f"{url} answers {answer.status} to {path}; --token must be an auditor's")
                 return await answer.read()
 
+        earlier = await _every_checkpoint(get)  # first: what is published later is not cut off
         note = (await get("checkpoint")).decode()
         size = checkpoint_in(note).size
         (folder / "checkpoint").write_text(note)
         (folder / "policy").write_text(f"log {(await get('key')).decode()}quorum none\n")
-        (folder / "checkpoints.json").write_text(json.dumps(await _every_checkpoint(get)))
+        (folder / "checkpoints.json").write_text(json.dumps(earlier))
         with (folder / "entries.ndjson").open("wb") as file, _bar(url, size) as progress:
             for first in range(0, size, PAGE):
                 limit = min(PAGE, size - first)

@@ -81,7 +81,7 @@ class FileMasterKeys:
         for key in candidates:
             try:
                 return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], ref.encode())
-            except InvalidTag:
+            except (InvalidTag, ValueError):  # another key, or cut off
                 continue
         raise WrongMasterKey
 
@@ -92,13 +92,29 @@ class FileMasterKeys:
 
     def _stamp(self) -> tuple[int, ...]:
         files = [self._folder / name for name in (MASTER, OLD)] if self._folder else []
-        return tuple(part for file in files if file.exists() for part in (file.stat().st_ino, file.stat().st_mtime_ns))
+        return tuple(part for file in files for part in _mark(file))
 
     def _read_again(self) -> None:
-        if self._folder and (self._folder / MASTER).exists():
-            raw = [(self._folder / name).read_bytes() for name in (MASTER, OLD) if (self._folder / name).exists()]
+        if self._folder and (master := _read(self._folder / MASTER)):
+            raw = [master, *([old] if (old := _read(self._folder / OLD)) else [])]
             self._keys = {key_id(key): AESGCM(key) for key in raw}
-            self._current = key_id(raw[0])
+            self._current = key_id(master)
+
+
+def _mark(file: Path) -> tuple[int, ...]:
+    """What changes when a file does; it may go at any moment."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return ()
+    return found.st_ino, found.st_mtime_ns
+
+
+def _read(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
 
 
 def key_id(master: bytes) -> bytes:
