@@ -58,10 +58,10 @@ Wrong = tuple[str, str | None]
 
 async def keep_importing(running: Running) -> Never:
     """Work on every import that has been started and has not ended; any number of processes may do so."""
-    await running.keyring.pin(FILES_KEY)
     query = select(IMPORTS.c.import_id).where(IMPORTS.c.state == RUNNING).order_by(IMPORTS.c.import_id)
     while True:
         try:
+            await running.keyring.pin(FILES_KEY)
             async with running.reads.connect() as connection:
                 open_ = list((await connection.execute(query)).scalars())
             for import_id in open_:

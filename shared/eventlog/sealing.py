@@ -75,6 +75,8 @@ class Keyring:
 
     async def pin(self, ref: str) -> None:
         """Make sure that this key exists, and keep it at hand for ever (keys of ours, not of people)."""
+        if ref in self._pinned:
+            return
         wrapped = (await self._vault.add_keys(await self._master.wrap({ref: AESGCM.generate_key(256)})))[ref]
         if wrapped is None:
             raise SubjectErased(ref)
