@@ -25,6 +25,7 @@ from services.learning import app as learning
 from services.operations import app as operations
 from services.proving import app as proving
 from services.rekeying import app as rekeying
+from services.restoring import app as restoring
 from services.screen import bar, run, screen, step
 from services.serving import CannotStart
 from services.simulation import invented, simulate
@@ -46,6 +47,7 @@ app = typer.Typer(
 app.add_typer(operations)
 app.add_typer(proving)
 app.add_typer(rekeying, name="keys")
+app.add_typer(restoring)
 app.add_typer(learning)
 app.add_typer(assessing)
 TOKEN_SECONDS = 24 * 3600

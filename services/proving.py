@@ -58,15 +58,21 @@ def export_command(
 
 async def _export(service: str, folder: Path) -> int:
     async with all_beside(read_settings()) as city:
-        running = city[service]
-        notes = [row["note"] for row in await running.pool.fetch(NOTES)]
-        if not notes:
-            raise CannotStart(f"no checkpoint of {service} has been published yet; let the city run for some seconds")
-        size = checkpoint_in(notes[-1]).size
-        signer = signer_of(running.settings, service, running.secrets.signing)
-        with _bar(service, size) as progress:
-            await export(StoredTree(running.pool), signer, notes[-1], notes[:-1], folder, progress)
-        return size
+        return await export_of(city[service], folder)
+
+
+async def export_of(running: Running, folder: Path) -> int:
+    """The log of a service, as far as its last published checkpoint covers it; answers with how many entries."""
+    name = running.service.name
+    notes = [row["note"] for row in await running.pool.fetch(NOTES)]
+    if not notes:
+        raise CannotStart(f"no checkpoint of {name} has been published yet; let the city run for some seconds")
+    size = checkpoint_in(notes[-1]).size
+    signer = signer_of(running.settings, name, running.secrets.signing)
+    (folder / "partitions").write_text(f"{running.settings.partitions}\n")
+    with _bar(name, size) as progress:
+        await export(StoredTree(running.pool), signer, notes[-1], notes[:-1], folder, progress)
+    return size
 
 
 @audit.command("verify")

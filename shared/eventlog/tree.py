@@ -75,6 +75,16 @@ class Entry(NamedTuple):
     partition: int
 
 
+class Range(NamedTuple):
+    """Consecutive positions of one partition, and the places that they have among the leaves."""
+
+    first_index: int
+    partition: int
+    first_position: int
+    size: int
+    hashes: bytes
+
+
 class StoredTree:
     """The tree of one service's log, in its schema."""
 
@@ -91,11 +101,11 @@ class StoredTree:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(ONE_AT_A_TIME)
             size = await connection.fetchval(READ_SIZE) or 0
-            ranges: list[tuple[int, int, int, int, bytes]] = []
-            leaves: list[bytes] = []
+            ranges: list[Range] = []
+            count = 0
             for row in await connection.fetch(READ_NEW):
                 first = row["integrated"] + 1
-                while first <= row["head"] and len(leaves) < LARGEST_ROUND:
+                while first <= row["head"] and count < LARGEST_ROUND:
                     last = min(row["head"], first + LONGEST_RANGE - 1)
                     new = [
                         one["leaf_hash"]
@@ -103,13 +113,17 @@ class StoredTree:
                     ]
                     if len(new) != last - first + 1 or any(len(one) != HASH for one in new):
                         raise Inconsistent(f"partition {row['partition']} lacks events between {first} and {last}")
-                    ranges.append((size + len(leaves), row["partition"], first, len(new), b"".join(new)))
-                    leaves += new
+                    ranges.append(Range(size + count, row["partition"], first, len(new), b"".join(new)))
+                    count += len(new)
                     first = last + 1
-            if ranges:
-                await connection.execute(ADD_RANGES, *map(list, zip(*ranges, strict=True)))
-                await self._add_tiles(connection, size, leaves)
-        return len(leaves)
+            await self.add(connection, size, ranges)
+        return count
+
+    async def add(self, connection: Connection, size: int, ranges: Sequence[Range]) -> None:
+        """Write ranges, which go on from a tree of this size, and the tiles that they complete."""
+        if ranges:
+            await connection.execute(ADD_RANGES, *map(list, zip(*ranges, strict=True)))
+            await self._add_tiles(connection, size, [leaf for one in ranges for leaf in _cut(one.hashes)])
 
     async def _add_tiles(self, connection: Connection, size: int, leaves: list[bytes]) -> None:
         """The tiles that new leaves complete, height by height."""
