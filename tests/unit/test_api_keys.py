@@ -118,7 +118,12 @@ async def test_what_does_not_look_like_a_key_costs_no_lookup(text: str) -> None:
 async def test_a_good_key_is_its_client_in_its_role_until_it_expires() -> None:
     keys, _, _ = opened(KEY, district="110105")
     found = await keys.principal(KEY.text)
-    assert (found.sub, found.roles, found.unit_id, found.district) == ("key:partner", ("INTEGRATOR",), "bj-water", "110105")
+    assert (found.sub, found.roles, found.unit_id, found.district) == (
+        "key:partner",
+        ("INTEGRATOR",),
+        "bj-water",
+        "110105",
+    )
     assert (found.expires, found.scopes) == ((START + timedelta(days=1)).timestamp(), None)
 
 
