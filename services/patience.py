@@ -15,7 +15,7 @@ HEADER_SECONDS = 10.0
 STILL_SECONDS = 30.0
 """Without a byte of the body; without a byte of the answer taken."""
 BODY_SECONDS = 600.0
-"""For a whole body, however busily it drips."""
+"""For a whole body, however busily it drips; for what waits of an answer, however busily it is taken."""
 LARGEST_HEADER = 64 * 1024
 """Bytes of a request's header, all lines together."""
 
@@ -54,10 +54,13 @@ class PatientProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._untaken = self.transport.get_write_buffer_size()
         self._within("reader", STILL_SECONDS)
+        self._within("answer", BODY_SECONDS)
 
     def resume_writing(self) -> None:
         self._done("reader")
+        self._done("answer")
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -76,5 +79,8 @@ class PatientProtocol(HttpToolsProtocol):
     def _cut(self, name: str) -> None:
         if name in {"still", "body"} and self.flow.read_paused:
             self._within(name, STILL_SECONDS)  # it is we who do not read on
+        elif name == "reader" and (left := self.transport.get_write_buffer_size()) < self._untaken:
+            self._untaken = left  # slowly, but it takes
+            self._within(name, STILL_SECONDS)
         else:
             self.transport.abort()

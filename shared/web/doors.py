@@ -73,8 +73,10 @@ class Doors:
 
 def _presented(request: Request) -> tuple[str | None, str]:
     """An API key, or a bearer token; what proves two things, or nothing, is an empty token, which nobody holds."""
-    kind, _, token = request.headers.get("authorization", "").partition(" ")
-    key = request.headers.get("x-api-key")
-    if key is not None:
-        return (None, "") if kind else (key, "")
+    tokens, keys = request.headers.getlist("authorization"), request.headers.getlist("x-api-key")
+    if len(tokens) + len(keys) != 1:
+        return None, ""
+    if keys:
+        return keys[0], ""
+    kind, _, token = tokens[0].partition(" ")
     return None, token if kind.lower() == "bearer" else ""

@@ -10,7 +10,7 @@ import aiohttp
 import orjson
 import structlog
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
+from joserfc.jwk import JWKRegistry, Key, KeySet
 
 from shared.engine.clock import Clock
 from shared.engine.settings import Settings
@@ -81,17 +81,31 @@ class Issuer:
     async def _fetch(self) -> KeySet:
         timeout = aiohttp.ClientTimeout(FETCH_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout) as http:
-            if self._where is None:
+            where = self._where
+            if where is None:
                 found = await _document(http, f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
                 if found["issuer"] != self._issuer:
                     raise ValueError("this is another issuer")
-                self._where = str(found["jwks_uri"])
-            document = await _document(http, self._where)
-        return KeySet.import_key_set({"keys": [key for key in document["keys"] if _usable(key)]})
+                where = str(found["jwks_uri"])
+            keys = (await _document(http, where))["keys"]
+        if not isinstance(keys, list):
+            raise ValueError("keys are a list")
+        return KeySet([read for key in keys if (read := _read(key))])
 
 
-def _usable(key: dict[str, Any]) -> bool:
+def _read(key: Any) -> Key | None:
+    """A key of the set; None for what is not for us, or not a key: the others count all the same (RFC 7517, 5)."""
+    try:
+        return JWKRegistry.import_key(key) if _usable(key) else None
+    except Exception as error:
+        log.warning("a key of the issuer cannot be used", reason=type(error).__name__)
+        return None
+
+
+def _usable(key: Any) -> bool:
     """A public key for signatures, with a name; anything else in the set is not for us."""
+    if not isinstance(key, dict) or not isinstance(key.get("kid"), str):
+        return False
     named = key.get("kty") in KINDS and bool(key.get("kid")) and key.get("use", "sig") == "sig" and "d" not in key
     return named and (key["kty"] != "RSA" or len(str(key.get("n", ""))) >= SHORTEST_RSA)
 
@@ -100,7 +114,12 @@ async def _document(http: aiohttp.ClientSession, url: str) -> Any:
     async with http.get(url, allow_redirects=False) as answer:
         if answer.status != 200:
             raise ValueError(f"it answers {answer.status}")
-        return orjson.loads(await answer.content.read(LARGEST_DOCUMENT))
+        read = bytearray()
+        async for chunk in answer.content.iter_any():
+            read += chunk
+            if len(read) > LARGEST_DOCUMENT:
+                raise ValueError("it answers too much")
+        return orjson.loads(read)
 
 
 def _kid(token: str) -> str:

@@ -95,13 +95,13 @@ def checked(
         }
         jwt.JWTClaimsRegistry(now=lambda: int(now), leeway=LEEWAY_SECONDS, **required).validate(decoded.claims)
         return _principal(decoded.claims)
-    except (JoseError, ValueError, KeyError, TypeError):
+    except (JoseError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise Problem("UNAUTHENTICATED") from None
 
 
 def _principal(claims: dict[str, Any]) -> Principal:
     roles, unit_id, district = claims["roles"], claims.get("unit_id"), claims.get("district")
-    texts = [claims["sub"], *roles, *filter(None, (unit_id, district))]
-    if not isinstance(roles, list) or not all(isinstance(text, str) and text for text in texts):
+    texts = [claims["sub"], *roles, *(one for one in (unit_id, district) if one is not None)]
+    if not isinstance(roles, list) or not all(isinstance(text, str) and text and text.isprintable() for text in texts):
         raise ValueError("claims")
     return Principal(claims["sub"], tuple(roles), unit_id, district, float(claims["exp"]))

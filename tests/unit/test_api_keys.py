@@ -118,7 +118,12 @@ async def test_what_does_not_look_like_a_key_costs_no_lookup(text: str) -> None:
 async def test_a_good_key_is_its_client_in_its_role_until_it_expires() -> None:
     keys, _, _ = opened(KEY, district="110105")
     found = await keys.principal(KEY.text)
-    assert (found.sub, found.roles, found.unit_id, found.district) == ("partner", ("INTEGRATOR",), "bj-water", "110105")
+    assert (found.sub, found.roles, found.unit_id, found.district) == (
+        "key:partner",
+        ("INTEGRATOR",),
+        "bj-water",
+        "110105",
+    )
     assert (found.expires, found.scopes) == ((START + timedelta(days=1)).timestamp(), None)
 
 
@@ -127,7 +132,7 @@ async def test_no_key_and_no_secret_is_in_what_a_process_may_write_down() -> Non
     found = await keys.principal(KEY.text)
     shown = f"{found!r} {keys!r} {vars(keys)!r} {vault.rows!r} {vault.used!r}"
     assert SECRET not in shown and KEY.text not in shown
-    assert found.sub == "partner" and hash(found) == hash(await keys.principal(KEY.text))
+    assert found.sub == "key:partner" and hash(found) == hash(await keys.principal(KEY.text))
 
 
 async def test_scopes_narrow_what_the_role_gives_and_widen_nothing() -> None:
@@ -149,7 +154,7 @@ async def test_a_name_with_the_secret_of_another_key_is_nobody() -> None:
     assert forged.key_id == KEY.key_id
     assert parsed(forged.text) is not None
     await refused(keys, forged.text)
-    assert (await keys.principal(KEY.text)).sub == "partner"
+    assert (await keys.principal(KEY.text)).sub == "key:partner"
     await refused(keys, forged.text)
 
 
@@ -193,7 +198,7 @@ async def test_that_there_is_no_such_key_is_remembered_too_and_no_longer() -> No
     clock.advance(LOOK_AGAIN - SHORTLY)
     await refused(keys, KEY.text)
     clock.advance(SHORTLY)
-    assert (await keys.principal(KEY.text)).sub == "partner"
+    assert (await keys.principal(KEY.text)).sub == "key:partner"
 
 
 async def test_a_clock_that_is_set_back_makes_nothing_believed_longer() -> None:
