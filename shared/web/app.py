@@ -112,7 +112,7 @@ def create_app(api: Api, running: Running, doors: Doors) -> Face:
         app.include_router(router)
     own = [*_operational(running), stream_route(running, doors, api.owners)]
     app.router.routes.extend(own)
-    app.openapi = lambda: document(app, api.commands)  # type: ignore[method-assign]
+    app.openapi = lambda: document(app, api.commands, routers)  # type: ignore[method-assign]
     for error in (Problem, RequestValidationError, Exception):
         app.add_exception_handler(error, _handle)
     commands = [command.route(running, doors) for command in api.commands]
