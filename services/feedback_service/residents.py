@@ -31,6 +31,7 @@ from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, ShortText, Text
 from shared.web.forms import FormRoute
 from shared.web.identity import Reach, Scope
+from shared.web.media import page_or_problem
 from shared.web.pages import wants_page
 from shared.web.tracking import APPELLANT, WrongCodes, shows_the_code
 
@@ -77,7 +78,7 @@ def _link(running: Running, token: str, purpose: Purpose) -> Link:
     return link
 
 
-@router.get("/v1/survey/{token}", summary="What a resident is asked, by one-time link")
+@router.get("/v1/survey/{token}", responses=page_or_problem(), summary="What a resident is asked, by one-time link")
 async def get_survey(token: str, request: Request, asking: PublicAsking) -> Response:
     """A page for a browser, otherwise JSON."""
     try:
@@ -101,7 +102,7 @@ def _may_answer(case: Case, link: Link, running: Running) -> bool:
     return case.state in EVALUATED_IN and mine and in_time
 
 
-@router.get("/v1/thread/{token}", summary="The conversation with the unit, by one-time link")
+@router.get("/v1/thread/{token}", responses=page_or_problem(), summary="What unit and resident wrote, by one-time link")
 async def get_thread(token: str, request: Request, asking: PublicAsking) -> Response:
     """A page for a browser, otherwise JSON. Once the link has been used it shows nothing more."""
     running = asking.running

@@ -38,6 +38,7 @@ from shared.web.asking import Asking, PublicAsking, reads
 from shared.web.commands import Call, Plan
 from shared.web.fields import Body
 from shared.web.identity import Ownership, Reach, Scope
+from shared.web.media import AnyFile
 from shared.web.problems import Problem
 from shared.web.tracking import APPELLANT
 from shared.web.uploads import FileRoute, Upload
@@ -185,7 +186,7 @@ async def _keep(running: Running, name: str, appeal: Appeal, medium: Medium, upl
     return _Kept(facts, position)
 
 
-@router.get("/v1/appeals/{appeal_id}/attachments/{number}", summary="A file of an appeal")
+@router.get("/v1/appeals/{appeal_id}/attachments/{number}", response_class=AnyFile, summary="A file of an appeal")
 async def download(appeal_id: str, number: int, asking: CanRead) -> Response:
     """To be saved, never to be shown in the browser."""
     row = await case_row(asking.running, appeal_id)
@@ -195,7 +196,11 @@ async def download(appeal_id: str, number: int, asking: CanRead) -> Response:
     return await _handed_out(asking.running, row, number, only_stripped=outside and row["identity_hidden"])
 
 
-@router.get("/v1/track/{ticket_no}/attachments/{number}", summary="A file of one's own appeal, by tracking code")
+@router.get(
+    "/v1/track/{ticket_no}/attachments/{number}",
+    response_class=AnyFile,
+    summary="A file of one's own appeal, by tracking code",
+)
 async def download_by_citizen(ticket_no: str, number: int, request: Request, asking: PublicAsking) -> Response:
     """To be saved, never to be shown in the browser."""
     row = await known_by_code(asking.running, ticket_no, request.headers)

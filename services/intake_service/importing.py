@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Depends
@@ -58,7 +58,7 @@ class ImportFile(Body):
 class ImportQuery(BaseModel):
     """What may be said beside the file. `map`: JSON of RowMap; `mode`: the good rows, or all or none."""
 
-    mode: str = "good"
+    mode: Literal["good", "all"] = "good"
     charset: str | None = None
     map: str | None = None
 
@@ -107,12 +107,10 @@ async def start_import(call: Call[Upload]) -> Plan:
 
 def _asked(upload: Upload) -> ImportQuery:
     try:
-        asked = ImportQuery(**upload.fields)
-        if asked.mode in {"good", "all"}:
-            return asked
+        return ImportQuery.model_validate(upload.fields)
     except ValidationError:
-        pass
-    raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/mode", "message": "good, or all (all rows or none)"}])
+        message = "good, or all (all rows or none)"
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/mode", "message": message}]) from None
 
 
 def _look(file: IO[bytes], form: str, asked: ImportQuery, policy: ImportPolicy) -> RowMap:
@@ -186,6 +184,6 @@ def _is_texts(value: Any) -> bool:
 COMMANDS = (
     FileRoute(
         "/v1/imports", ImportFile, Scope.REGISTER, start_import, "Register the rows of a file", 202, "",
-        answer=Accepted, most_bytes=lambda: import_policy().most_bytes, raw=tuple(FORMS),
+        answer=Accepted, most_bytes=lambda: import_policy().most_bytes, raw=tuple(FORMS), query=ImportQuery,
     ),
 )  # fmt: skip

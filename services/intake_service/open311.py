@@ -35,11 +35,26 @@ from shared.engine.runtime import Running
 from shared.web.asking import PublicAsking
 from shared.web.commands import Call
 from shared.web.identity import Principal, Scope
-from shared.web.problems import Problem
+from shared.web.problems import PROBLEM_TYPE, Problem
 
-router = APIRouter(prefix="/open311/v2")
+_BOTH = ("application/json", "text/xml")
+_ERRORS: dict[str, Any] = {
+    "description": "The `errors` of GeoReport, or a problem (RFC 9457).",
+    "content": {media_type: {} for media_type in (*_BOTH, PROBLEM_TYPE)},
+}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {_BOTH[0]: {"schema": {"type": ["array", "object"]}}, _BOTH[1]: {}}},
+    **dict.fromkeys((400, 403, 404), _ERRORS),
+}
+router = APIRouter(prefix="/open311/v2", responses=_ANSWERS)
 SPECIFICATION = "http://wiki.open311.org/GeoReport_v2"
 FORM = "application/x-www-form-urlencoded"
+_SAID = ("description", "address_string", "lat", "long", "first_name", "last_name", "phone", "email", "media_url")
+REQUEST_SCHEMA = {
+    "type": "object",
+    "required": ["api_key", "service_code"],
+    "properties": {name: {"type": "string"} for name in ("api_key", "service_code", *_SAID)},
+}
 Answering = Callable[..., Awaitable[Response]]
 
 
@@ -114,7 +129,10 @@ async def _definition(form: Format, code: str) -> Response:
     return form.answer("service_definition", {"service_code": code, "attributes": attributes})
 
 
-@router.post("/requests.{form}", summary="GeoReport: make a request", status_code=200)
+@router.post(
+    "/requests.{form}", summary="GeoReport: make a request", status_code=200, responses={413: _ERRORS},
+    openapi_extra={"requestBody": {"content": {FORM: {"schema": REQUEST_SCHEMA}}}},
+)  # fmt: skip
 async def make(form: str, request: Request, asking: PublicAsking) -> Response:
     """A form with `api_key`, `service_code`, a place, and what is to be said."""
     return await _make(form, request, asking.running)

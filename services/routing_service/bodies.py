@@ -136,3 +136,15 @@ class LedgerReviewBody(Body):
 
     finding: ShortText
     review_on: Moment
+
+
+class CatalogueQuery(Body):
+    """What is said beside the table of a version: who made it, e.g. which meeting."""
+
+    source: ShortText
+
+
+class UnitsQuery(Body):
+    """What is said beside the table of units: the day for all of it, if it lies ahead."""
+
+    effective_from: Moment | None = None

@@ -18,6 +18,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from sqlalchemy import RowMapping, select
 from starlette.responses import JSONResponse, Response
 
+from services.routing_service.bodies import CatalogueQuery
 from services.routing_service.directory import Desk, read_directory, read_rules, read_version
 from services.routing_service.jurisdiction import Unit
 from services.routing_service.limits import shipped_limits
@@ -39,6 +40,7 @@ from shared.web.bodies import parse_body, read_body
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Code, DivisionCode, Label, Moment, ShortText, Text
 from shared.web.identity import Scope
+from shared.web.media import also
 from shared.web.paging import Window, page
 from shared.web.preconditions import etag
 from shared.web.problems import Problem, pointer
@@ -194,7 +196,7 @@ async def list_catalogues(asking: CanReadReference, window: Annotated[Window, De
     return JSONResponse({"items": [_shown(row) for row in rows], "next_cursor": following})
 
 
-@router.get("/v1/catalogue/versions/{version}", summary="One version; as CSV or XLSX with that Accept")
+@router.get("/v1/catalogue/versions/{version}", responses=also(*TABLES), summary="One version; also as CSV or XLSX")
 async def get_catalogue(version: str, request: Request, asking: CanReadReference) -> Response:
     """Its rules, in the order in which they were drafted."""
     row = await _version(asking.running, version)
@@ -317,12 +319,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def _line(rule: Mapping[str, Any]) -> list[str]:
-    cells = {name: BETWEEN.join(rule[name]) for name in LISTS} | {"department_only": _yes(rule)}
+    yes = "yes" if rule.get("department_only") else "no"
+    cells = {name: BETWEEN.join(rule[name]) for name in LISTS} | {"department_only": yes}
     return [str(cells.get(name, rule.get(name, ""))) for name in COLUMNS]
-
-
-def _yes(rule: Mapping[str, Any]) -> str:
-    return "yes" if rule.get("department_only") else "no"
 
 
 def _rule_of(row: Mapping[str, str]) -> dict[str, Any]:
@@ -340,7 +339,7 @@ COMMANDS = (
     FileRoute(
         f"{_VERSIONS}/{{version}}/file", CatalogueFile, Scope.DRAFT_CATALOGUE, draft_file,
         "Draft a catalogue from a table", 201, "version", most_bytes=lambda: shipped_limits().most_table_bytes,
-        raw=TABLES,
+        raw=TABLES, query=CatalogueQuery,
     ),
     CommandRoute(
         f"{_VERSIONS}/{{version}}/publish", PublishBody, Scope.KEEP_CATALOGUE, publish_catalogue,

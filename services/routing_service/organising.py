@@ -13,6 +13,7 @@ from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
 from sqlalchemy import RowMapping, func, select
 from starlette.responses import JSONResponse, Response
 
+from services.routing_service.bodies import UnitsQuery
 from services.routing_service.directory import read_rules
 from services.routing_service.ground import MultiPolygon, geojson
 from services.routing_service.limits import shipped_limits
@@ -28,6 +29,7 @@ from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Code, Label, Moment
 from shared.web.identity import Scope
 from shared.web.many import Many, ManyFromFile
+from shared.web.media import also
 from shared.web.paging import Window, page
 from shared.web.problems import Problem, pointer
 from shared.web.tables import ANSWERS, MOST_ROWS, TABLES, asks_for_table, read_table, table_response
@@ -167,7 +169,7 @@ async def _known(running: Running) -> dict[str, RowMapping]:
         return {row["unit_id"]: row for row in (await connection.execute(select(UNITS))).mappings()}
 
 
-@router.get("/v1/units", summary="The organisation tree; whole as CSV or XLSX with that Accept")
+@router.get("/v1/units", responses=also(*TABLES), summary="The organisation tree; whole as CSV or XLSX")
 async def list_units(
     request: Request,
     asking: CanReadReference,
@@ -244,6 +246,6 @@ COMMANDS = (
     ManyFromFile(
         "/v1/units/file", UnitFile, Scope.KEEP_UNITS, keep_file,  # type: ignore[arg-type]
         "Enter the units of a table", subject="", method="PUT", answer=Many,
-        most_bytes=lambda: shipped_limits().most_table_bytes, raw=TABLES,
+        most_bytes=lambda: shipped_limits().most_table_bytes, raw=TABLES, query=UnitsQuery,
     ),
 )  # fmt: skip

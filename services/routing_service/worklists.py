@@ -27,10 +27,11 @@ from shared.engine.runtime import Running
 from shared.web.asking import Asking, reads
 from shared.web.fields import Moment
 from shared.web.identity import Ownership, Principal, Reach, Scope
+from shared.web.media import also
 from shared.web.paging import Window, between, page
 from shared.web.preconditions import etag
 from shared.web.problems import Problem
-from shared.web.tables import MOST_ROWS, asks_for_table, table_response
+from shared.web.tables import MOST_ROWS, TABLES, asks_for_table, table_response
 
 router = APIRouter()
 CanRead = Annotated[Asking, Depends(reads(Scope.READ))]
@@ -175,7 +176,7 @@ async def get_proposals(appeal_id: str, asking: CanRead) -> Response:
     return JSONResponse({"items": items} | versions)
 
 
-@router.get("/v1/orders", summary="A worklist, soonest due first; whole as CSV or XLSX with that Accept")
+@router.get("/v1/orders", responses=also(*TABLES), summary="A worklist, soonest due first; whole as CSV or XLSX")
 async def list_orders(
     request: Request, asking: CanRead, window: Annotated[Window, Depends()], filters: Annotated[Filters, Depends()]
 ) -> Response:

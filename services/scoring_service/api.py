@@ -39,8 +39,10 @@ from shared.web.app import Api
 from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Moment
 from shared.web.identity import Scope
+from shared.web.media import HTML, also
 from shared.web.paging import Window, page
 from shared.web.problems import Problem, pointer, validation_problem
+from shared.web.tables import TABLES
 
 router = APIRouter()
 LONGEST_HISTORY = 60
@@ -84,7 +86,7 @@ async def activate(call: Call[ActivateBody]) -> Plan:
     return Plan(Intention(POLICY, call.subject, command), state_and_version)
 
 
-@router.get("/v1/scores", summary="A league table")
+@router.get("/v1/scores", responses=also(HTML, *TABLES), summary="A league table")
 async def get_scores(
     request: Request,
     asking: CanReadScores,

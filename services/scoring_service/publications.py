@@ -39,7 +39,9 @@ from shared.web.asking import PublicAsking
 from shared.web.commands import Answer, Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body, Code
 from shared.web.identity import Scope
+from shared.web.media import HTML, Workbook, also
 from shared.web.problems import Problem
+from shared.web.tables import TABLES
 
 router = APIRouter()
 PeriodPath = Annotated[str, Path(pattern=PERIOD_PATTERN)]
@@ -122,7 +124,7 @@ def _publication(row: RowMapping, causes: bool) -> dict[str, Any]:
     return shown | {name: data[name] for name in plain} | {name: data[name] for name in more if name in data}
 
 
-@router.get("/v1/periods/{period}/tables/{league}", summary="A table as it was published")
+@router.get("/v1/periods/{period}/tables/{league}", responses=also(HTML, *TABLES), summary="A table as published")
 async def get_published(
     request: Request,
     period: PeriodPath,
@@ -151,7 +153,11 @@ async def get_signed(
     return Response(row["document"], media_type="application/json", headers=VARY)
 
 
-@router.get("/v1/periods/{period}/review", summary="月度点评: everything about a period in one workbook")
+@router.get(
+    "/v1/periods/{period}/review",
+    response_class=Workbook,
+    summary="月度点评: all about a period in one workbook",
+)
 async def get_review(period: PeriodPath, asking: CanReadScores) -> Response:
     """XLSX: every league on both bases as last published; the restatements with their causes, and the exclusions, for
     those who may see every appeal.
@@ -237,7 +243,7 @@ def shown_openly(publications: Sequence[RowMapping], small_cell: int) -> RowMapp
     return shown
 
 
-@router.get("/v1/publications/key", summary="The key that publications are signed with")
+@router.get("/v1/publications/key", response_class=PlainTextResponse, summary="The key of publications")
 async def get_key(asking: PublicAsking) -> Response:
     """One line: C2SP signed-note verifier key, Ed25519."""
     return PlainTextResponse(signer_of(asking.running).verifier_key + "\n")

@@ -6,7 +6,7 @@ Deny by default: `create_app` refuses to build a service that has a route withou
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -106,16 +106,19 @@ def create_app(api: Api, running: Running, doors: Doors) -> Face:
     app = FastAPI(title=api.title, version="1", redoc_url=None, openapi_url="/openapi.json", docs_url="/docs")
     app.router.redirect_slashes = False
     app.state.running, app.state.doors, app.state.tree = running, doors, StoredTree(running.pool)
-    _refuse_unscoped(api.reads)
-    app.include_router(api.reads)
-    for router in (webhook_router(), record_router):
+    routers = (api.reads, webhook_router(), record_router)
+    for router in routers:
         _refuse_unscoped(router)
         app.include_router(router)
-    app.router.routes.extend([*_operational(running), stream_route(running, doors, api.owners)])
-    app.openapi = lambda: document(app, api.commands)  # type: ignore[method-assign]
-    for error in (Problem, HTTPException, RequestValidationError, Exception):
+    own = [*_operational(running), stream_route(running, doors, api.owners)]
+    app.router.routes.extend(own)
+    app.openapi = lambda: document(app, api.commands, routers)  # type: ignore[method-assign]
+    for error in (Problem, RequestValidationError, Exception):
         app.add_exception_handler(error, _handle)
-    return Face([command.route(running, doors) for command in api.commands], app)
+    commands = [command.route(running, doors) for command in api.commands]
+    served = [*commands, *own, *(route for router in routers for route in router.routes)]
+    app.add_exception_handler(HTTPException, _handle_unrouted(served))
+    return Face(commands, app)
 
 
 def create_city(faces: Mapping[str, Face], ids: Ids, settings: Settings) -> ASGIApp:
@@ -187,6 +190,28 @@ async def _handle(request: Request, error: Exception) -> Response:
         errors = [{"pointer": pointer(item["loc"]), "message": item["msg"][:200]} for item in error.errors()[:20]]
         return problem_response(request, Problem("VALIDATION_FAILED", errors=errors))
     return problem_response(request, problem_of(error))
+
+
+def _handle_unrouted(routes: Sequence[BaseRoute]) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """A path that is served, only not with this method, is told so, with the methods that are (RFC 9110, 15.5.6).
+
+    Commands and reads are routed one after the other, and neither knows what the other has.
+    """
+
+    async def handle(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException) and error.status_code in {404, 405}:
+            path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+            if allowed := {method for route in routes for method in _methods(route, path)}:
+                error = Problem("METHOD_NOT_ALLOWED", headers={"Allow": ", ".join(sorted(allowed))})
+        return await _handle(request, error)
+
+    return handle
+
+
+def _methods(route: BaseRoute, path: str) -> Collection[str]:
+    if isinstance(route, Route | APIRoute) and route.path_regex.match(path):
+        return route.methods or ()
+    return ()
 
 
 class Observed:

@@ -16,6 +16,12 @@ POSITION, IF_POSITION = "Appeal-Position", "If-Position"
 _VISIBLE = re.compile(r"^[\x21-\x7e]{1,200}$")
 _ONE_VERSION = re.compile(r'^"(0|[1-9][0-9]{0,8})"$')
 _POSITION = re.compile(r"^(intake|routing|feedback|scoring):([0-9]{1,4}):([0-9]{1,18})$")
+HEADER_PATTERNS = {
+    IDEMPOTENCY_KEY: _VISIBLE.pattern,
+    "If-Match": rf"^\*$|{_ONE_VERSION.pattern}",
+    IF_POSITION: _POSITION.pattern,
+}
+"""What these headers look like, for the documents."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from shared.eventlog.notes import checkpoint_in
 from shared.eventlog.tree import StoredTree
 from shared.web.asking import Asking, PublicAsking, reads
 from shared.web.identity import Scope
+from shared.web.media import Octets, also
 from shared.web.problems import Problem
 
 MOST_ENTRIES = 1_000
@@ -31,18 +32,25 @@ router = APIRouter()
 Place = Annotated[int, Query(ge=0, lt=2**62)]
 
 
-@router.get("/v1/log/key", summary="The key that checkpoints are signed with (C2SP verifier key)")
+@router.get("/v1/log/key", response_class=PlainTextResponse, summary="The key of checkpoints (C2SP verifier key)")
 async def key(asking: PublicAsking) -> Response:
     signer = signer_of(asking.running.settings, asking.running.service.name, asking.running.secrets.signing)
     return PlainTextResponse(signer.verifier_key + "\n")
 
 
-@router.get("/v1/log/checkpoint", summary="The latest signed checkpoint (C2SP tlog-checkpoint)")
+@router.get(
+    "/v1/log/checkpoint",
+    response_class=PlainTextResponse,
+    summary="The latest signed checkpoint (C2SP tlog-checkpoint)",
+)
 async def checkpoint(asking: PublicAsking) -> Response:
     return PlainTextResponse(await _note(asking.running))
 
 
-@router.get("/v1/log/proof", summary="That an event stands in the log; text/plain: a receipt (C2SP tlog-proof)")
+@router.get(
+    "/v1/log/proof", responses=also("text/plain"),
+    summary="That an event stands in the log; text/plain: a receipt (C2SP tlog-proof)",
+)  # fmt: skip
 async def proof(request: Request, asking: PublicAsking, event_id: UUID) -> Response:
     place = await _tree(request).place_of(str(event_id))
     if place is None:
@@ -69,7 +77,10 @@ async def consistency(
     return JSONResponse({"from": old, "to": to, "proof": hashes})
 
 
-@router.get("/v1/log/entries", summary="The entries in their order, as stored; x-ndjson: exact bytes, one a line")
+@router.get(
+    "/v1/log/entries", responses=also(NDJSON),
+    summary="The entries in their order, as stored; x-ndjson: exact bytes, one a line",
+)  # fmt: skip
 async def entries(
     request: Request, asking: CanAudit, after: Annotated[int, Query(ge=-1, lt=2**62)] = -1,
     limit: Annotated[int, Query(ge=1, le=MOST_ENTRIES)] = 200,
@@ -83,7 +94,7 @@ async def entries(
     return Response(orjson.dumps({"items": items}), media_type="application/json")
 
 
-@router.get("/v1/log/leaves", summary="The leaf hashes as integrated, 32 bytes each")
+@router.get("/v1/log/leaves", response_class=Octets, summary="The leaf hashes as integrated, 32 bytes each")
 async def leaves(request: Request, asking: CanAudit, after: Annotated[int, Query(ge=-1, lt=2**62)] = -1) -> Response:
     found = await _tree(request).leaves(after + 1, after + 1 + MOST_LEAVES)
     return Response(b"".join(found), media_type=HASHES)

@@ -12,6 +12,7 @@ from functools import partial
 from hashlib import sha256
 from typing import IO, Any
 
+from pydantic import BaseModel
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
@@ -46,11 +47,15 @@ class Upload:
 
 @dataclass(frozen=True)
 class FileRoute(CommandRoute):
-    """A command whose body is a file of at most `most_bytes`: a form with `file` in it, or one of the `raw` types."""
+    """A command whose body is a file of at most `most_bytes`: a form with `file` in it, or one of the `raw` types.
+
+    `query` describes what is said beside a raw file; `handle` finds it in the upload's fields.
+    """
 
     most_bytes: Callable[[], int] = lambda: 0
     raw: tuple[str, ...] = ()
     before: Callable[[Request, Running], Awaitable[None]] | None = None
+    query: type[BaseModel] | None = None
 
     @property
     def media_types(self) -> tuple[str, ...]:
