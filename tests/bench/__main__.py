@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -29,12 +30,14 @@ from shared.engine.clock import SystemClock
 from shared.engine.settings import Settings
 from shared.engine.telemetry import configure_logging
 from shared.web.tokens import Tokens
+from tests.bench.admitting import admission_costs
 from tests.bench.dispatching import dispatch_rates
 from tests.bench.finding import APPEALS, finding_times
 from tests.bench.importing import import_rates
 from tests.bench.kafka import compare_over_kafka
 from tests.bench.log import compare
 from tests.bench.rebuild import EVENTS, rebuild_rates
+from tests.bench.record import record_costs
 from tests.bench.scoring import Times, scoring_rates
 from tests.support.city import SECRETS
 
@@ -193,6 +196,53 @@ async def bench_dispatch() -> None:
     screen.print(table)
 
 
+def cpu_seconds(pid: int) -> float:
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+
+
+def a_registration() -> float:
+    """Microseconds of CPU that the service spends on one registration over HTTP."""
+    with home() as folder, server(folder, "no-jobs") as (port, pid):
+        load(port, PATHS["intake"], 16, "warm")
+        before = cpu_seconds(pid)
+        load(port, PATHS["intake"], 64, "counted")
+        return (cpu_seconds(pid) - before) * 1e6 / REQUESTS[64]
+
+
+async def bench_record(registration: float) -> None:
+    """`registration`: microseconds of CPU of one, which shares are of."""
+    with home() as folder, bar() as progress:
+        settings = Settings(home=folder, rate_address=1e6)
+        async with database(settings) as url:
+            found = await record_costs(url, settings, partial(step, progress, {}))
+    table = Table(f"the record, {found.seconds['entries']:,.0f} events", "p50 ms", "p99 ms", "p50 of one row")
+    base = found.times["a row by its key"]
+    for name, one in found.times.items():
+        figures = f"{one.at(0.5):.2f}", f"{one.at(0.99):.1f}", f"{one.at(0.5) / base.at(0.5):.1f}×"
+        table.add_row(name, *figures)
+    screen.print(table)
+    for name, speed in found.speeds.items():
+        screen.print(f"{name}: [bold]{speed.rate:,.0f} events/s[/], p99 {speed.p99:.1f} ms")
+    for name, each in found.each.items():
+        screen.print(f"{name}: [bold]{each:.1f} µs[/] an event, {each / registration:.1%} of a registration")
+    for name, seconds in found.seconds.items():
+        screen.print(f"{name}: [bold]{seconds:,.1f}[/]" + ("" if name == "entries" else " s"))
+
+
+async def bench_admission(registration: float) -> None:
+    with home() as folder:
+        settings = Settings(home=folder)
+        async with database(settings) as url:
+            costs = await admission_costs(url, settings)
+    heads = "best µs", "worst µs", "µs of CPU", "CPU of a registration"
+    table = Table(f"beside a registration, {registration:,.0f} µs of CPU", *heads)
+    for name, one in costs.items():
+        figures = f"{one.best:,.1f}", f"{one.worst:,.1f}", f"{one.cpu:,.1f}", f"{one.cpu / registration:.1%}"
+        table.add_row(name, *figures)
+    screen.print(table)
+
+
 async def bench_kafka() -> None:
     if (missing := what_is_missing()) is not None:
         screen.print(f"[dim]over Kafka: not measured, {missing}[/]\n")
@@ -215,11 +265,14 @@ configure_logging("warning")
 if __name__ == "__main__":
     screen.print(f"[dim]jiesu bench · {time.strftime('%Y-%m-%d')} · ratios are against baselines of this run[/]\n")
     bench_intake()
+    registration = a_registration()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(bench_log_and_rebuild())
         runner.run(bench_import())
         runner.run(bench_dispatch())
         runner.run(bench_finding())
         runner.run(bench_scoring())
+        runner.run(bench_record(registration))
+        runner.run(bench_admission(registration))
         runner.run(bench_kafka())
     bench_lives()
