@@ -92,6 +92,12 @@ async def _furnish(city: City, side: Side) -> None:
     credit = {"kind": "PROACTIVE", "period": CLOSED_PERIOD, "decision": "京政办〔2026〕3号"}
     given = await _done(city.post(f"/scoring/v1/units/{side.lead}/credits", credit, "MUNICIPAL_ADMIN"))
     side.things["credit_id"] = given.body["credit_id"]
+    key = {"client": side.client, "expires_at": "2027-06-01T00:00:00+08:00"}
+    side.things["client"] = side.client
+    await _done(city.post("/intake/v1/api-keys", key, "MUNICIPAL_ADMIN"))
+    unmasking = {"kind": "BULK_UNMASK", "target": appeal, "ground": "COURT_ORDER"}
+    asked = await _done(city.post("/intake/v1/operations", unmasking, "MUNICIPAL_ADMIN"))
+    side.things["operation"] = asked.body["operation"]
     for service in APIS:
         side.things[f"webhook_id {service}"] = await webhook_of(city, service, side)
     await _close_another(city, side)

@@ -10,7 +10,8 @@ from typing import Any
 from fastapi.routing import APIRoute
 
 from services.city import APIS
-from shared.web.app import create_app
+from services.serving import doors_of, faces
+from shared.web.app import Face
 from shared.web.asking import reads
 from shared.web.commands import CommandRoute
 from shared.web.identity import Scope
@@ -49,16 +50,16 @@ class Door:
     def body(self) -> dict[str, Any]:
         """A good body, without the other things that it could name."""
         good = GOOD[self.command.body.__name__] if self.command and not self.takes_file else {}
-        return {name: value for name, value in good.items() if name not in {"knowledge_id", "recording"}}
+        return {name: value for name, value in good.items() if name not in {"knowledge_id", "recording", "policy"}}
 
 
 def doors(city: City) -> list[Door]:
     """All there are, in every service; whatever is added to a service is among them."""
-    return [door for name in APIS for door in _of_service(city, name)]
+    built = faces(city.running, doors_of(city.running, city.tokens))
+    return [door for name in APIS for door in _of_service(name, built[name])]
 
 
-def _of_service(city: City, name: str) -> Iterator[Door]:
-    face = create_app(APIS[name], city.running[name], city.tokens)
+def _of_service(name: str, face: Face) -> Iterator[Door]:
     for command in APIS[name].commands:
         yield Door(command.method, f"/{name}{command.path}", command.scope, command)
     mounted = [inner for route in face.app.routes for inner in _inside(route)]
