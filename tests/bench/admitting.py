@@ -42,7 +42,7 @@ ISSUER = "https://issuer.example"
 ADD_KEY = """
     INSERT INTO vault.api_keys (key_id, digest, client, role, expires_at, issued_at)
     VALUES ($1, decode($2, 'hex'), $3, 'AGENT', now() + interval '1 day', now())"""
-REGISTRATION = {
+REGISTRATION: dict[str, Any] = {
     "kind": "COMPLAINT",
     "channel": "WEB",
     "title": "家里停水两天",
@@ -166,6 +166,7 @@ async def _sealed(intake: Running) -> Costs:
     intention = Intention(APPEAL, "sealed-0", Register(at=now, facts=facts), sealed_for=facts.appellant.key, fresh=True)
     await intake.executor.execute(intention)
     row = await intake.pool.fetchrow(READ)
+    assert row is not None
     event = decode_envelope(row["body"])
     place = f"{event.stream}/{event.id}"
     clear, ring = unseal_data(_Anything(), event.type, event.data, place), intake.keyring

@@ -102,12 +102,10 @@ def notary_of(intake: Running) -> tuple[StoredTree, Notary]:
 async def notarising(intake: Running) -> AsyncIterator[None]:
     """The service's own job, meanwhile."""
     job = notarise("intake", intake.pool, intake.settings, intake.secrets.signing, intake.bell)
-    task = asyncio.create_task(job)
-    try:
+    async with asyncio.TaskGroup() as group:  # so that whoever waits for a signature learns that there will be none
+        task = group.create_task(job)
         yield
-    finally:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _appends(intake: Running, found: Measured, progress: Progress) -> None:
@@ -170,11 +168,12 @@ async def _integrated(intake: Running, found: Measured) -> None:
 async def _lag(intake: Running, found: Measured, progress: Progress) -> None:
     """So many appends a second, come what may; how long until a published checkpoint covers each."""
     tree, waiting, took = StoredTree(intake.pool), dict[str, float](), list[float]()
-    total, appended = A_SECOND * SECONDS, list[float]()
+    total, appended, run = A_SECOND * SECONDS, list[float](), uuid_utils.uuid7().hex
 
     async def one(number: int) -> None:
-        event, started = entry(f"lag-{number}", 1), time.perf_counter()
-        await intake.log.append(Append(f"lag-{number}", f"lag-{number}", 0, [event], ()))
+        stream = f"{run}-{number}"
+        event, started = entry(stream, 1), time.perf_counter()
+        await intake.log.append(Append(stream, stream, 0, [event], ()))
         waiting[event.event_id] = time.perf_counter()
         appended.append((waiting[event.event_id] - started) * 1000)
 
