@@ -24,7 +24,7 @@ from shared.language.likeness import likeness
 from shared.language.script import bigrams, plain
 from shared.web.asking import Asking
 from shared.web.identity import Ownership, Principal, Reach, Scope
-from shared.web.masking import masked
+from shared.web.masking import known_names, masked
 
 SENTENCE, MOST_SENTENCES = re.compile(r"[^。！？；，,;!?\n]*[。！？；，,;!?\n]|[^。！？；，,;!?\n]+"), 300
 WRITTEN_BY = {"appellant-wrote": "APPELLANT", "appellant-replied": "APPELLANT", "message-posted": "UNIT"}
@@ -145,7 +145,7 @@ async def _known_names(running: Running, appeal_id: str) -> list[str | None]:
         query = select(RECIPIENTS).where(RECIPIENTS.c.appeal_id == appeal_id)
         row = (await connection.execute(query)).mappings().first()
     who = (await opened_appellants(running, [row]))[appeal_id] if row else {}
-    return [who.get(name) for name in ("name", "phone", "email", "wechat")]
+    return known_names(who)
 
 
 async def opened_appellants(running: Running, recipients: Sequence[RowMapping]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,6 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.intake_service.places import Point, TooWide, cells_around, distance
 from services.intake_service.policy import likeness_policy
-from services.intake_service.reading import hidden_from, known_names
 from services.intake_service.search import REGISTERED, SEARCH, point_of
 from services.intake_service.views import CASES, PERSONS, STORY
 from shared.engine.runtime import Running
@@ -23,7 +22,7 @@ from shared.eventlog.sealing import sealed_refs, unseal_data
 from shared.language.likeness import bands, likeness, token, tokens
 from shared.language.script import bigrams, plain
 from shared.web.identity import Principal
-from shared.web.masking import masked
+from shared.web.masking import hidden_from, known_names, masked
 from shared.web.problems import Problem
 
 ALIKE = text("""
@@ -104,7 +103,7 @@ async def those_that_are(
         return list(rows)
     facts = await opened_facts(running, [row["appeal_id"] for row in rows])
     for row in rows:
-        if row["appeal_id"] in facts and hidden_from(row, principal):
+        if row["appeal_id"] in facts and hidden_from(row["identity_hidden"], principal):
             one = facts[row["appeal_id"]]
             facts[row["appeal_id"]] = masked(one, known_names(one["appellant"]))
     return [row for row in rows if row["appeal_id"] in facts and what.is_met(facts[row["appeal_id"]])]

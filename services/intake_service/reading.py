@@ -21,7 +21,7 @@ from shared.engine.joined import has, split
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import Closed, Opens, sealed_refs, unseal_data
 from shared.web.identity import Ownership, Principal, Reach, Scope
-from shared.web.masking import masked
+from shared.web.masking import hidden_from, known_names, masked
 from shared.web.visibility import internal
 
 REGISTERED = "cn.gov.appeals.intake.appeal-registered.v1"
@@ -78,15 +78,10 @@ async def _one(running: Running, query: Select[Any]) -> RowMapping:
 def summary(row: RowMapping, principal: Principal) -> dict[str, Any]:
     """A case as lists show it: codes and times, nothing personal. What it was merged into is of the same person."""
     item: dict[str, Any] = {name: row[name] for name in PLAIN}
-    item |= {"merged_into": None} if hidden_from(row, principal) else {}
+    item |= {"merged_into": None} if hidden_from(row["identity_hidden"], principal) else {}
     item |= {name: row[name] and rfc3339(row[name]) for name in TIMES}
     item |= {"category_path": split(row["category"]), "tags": split(row["tags"]), "alerts": split(row["alerts"])}
     return item | counts_of(row)
-
-
-def hidden_from(row: RowMapping, principal: Principal) -> bool:
-    """Whether this caller may not know who the appellant of this case is."""
-    return bool(row["identity_hidden"]) and principal.outside
 
 
 def counts_of(row: RowMapping) -> dict[str, int]:
@@ -97,7 +92,7 @@ def counts_of(row: RowMapping) -> dict[str, int]:
 async def whole_case(running: Running, row: RowMapping, principal: Principal) -> dict[str, Any]:
     """The case with its texts and its story, as this caller may see it."""
     opened = await opened_story(running, row)
-    hidden, hotline = hidden_from(row, principal), principal.reach(Scope.READ) is Reach.ALL
+    hidden, hotline = hidden_from(row["identity_hidden"], principal), principal.reach(Scope.READ) is Reach.ALL
     if not hotline:
         opened = [event for event in opened if not internal(event["type"])]
     if hidden:
@@ -119,11 +114,6 @@ def _without_traces(story: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The story without what may tell who the appellant is: files' names and positions, and known names in words."""
     known = known_names(_registration(story).get("appellant") or {})
     return [{**event, "data": shown(masked(_untraced(event), known), hidden=True) | _who(event)} for event in story]
-
-
-def known_names(appellant: Mapping[str, Any]) -> list[str | None]:
-    """What an appellant is known by."""
-    return [appellant.get(name) for name in ("name", "phone", "email", "wechat")]
 
 
 def _who(event: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,7 +196,7 @@ def _appellant(facts: dict[str, Any] | None, row: RowMapping, principal: Princip
     if facts is None:
         return None
     told = {"type": facts["type"], "confidential": facts["confidential"], "anonymous": facts["anonymous"]}
-    if hidden_from(row, principal):
+    if hidden_from(row["identity_hidden"], principal):
         return told | {"hidden": True}
     return told | {"name": masked_name(facts.get("name")), "phone": masked_phone(facts.get("phone"))}
 

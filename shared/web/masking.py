@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shared.web.identity import Principal
+
 MASKED = "***"
+
+
+def hidden_from(identity_hidden: bool | None, principal: Principal) -> bool:
+    """Whether this caller may not know who the appellant is of a case that hides it."""
+    return bool(identity_hidden) and principal.outside
+
+
+def known_names(appellant: Mapping[str, Any]) -> list[str | None]:
+    """What an appellant is known by."""
+    return [appellant.get(name) for name in ("name", "phone", "email", "wechat")]
 
 
 def masked(value: Any, known: Sequence[str | None]) -> Any:
