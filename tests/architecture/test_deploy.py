@@ -36,13 +36,10 @@ from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-PORTS = ports()
+PORTS, JOB_SECONDS = ports(), 60
 Url = Callable[[str], str]
-WITHOUT_A_SHELL = {"otel-collector"}
-"""Whose image holds nothing that could ask for its health; Prometheus scrapes them instead."""
-MOST_READING_CONNECTIONS = 10
-"""What SQLAlchemy adds to a full pool."""
-JOB_SECONDS = 60
+WITHOUT_A_SHELL = {"otel-collector"}  # its image holds nothing that could ask; Prometheus scrapes it instead
+MOST_READING_CONNECTIONS = 10  # what SQLAlchemy adds to a full pool
 
 
 def parsed(name: str) -> Any:
@@ -55,9 +52,7 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def nation() -> dict[str, Any]:
-    """The overlay laid over compose.yml, as `docker compose` does it."""
-    under = parsed("compose.yml")["services"]
-    over = parsed("nation.yml")["services"]
+    under, over = (parsed(name)["services"] for name in ("compose.yml", "nation.yml"))
     bases = {name: under.get(one.get("extends", {}).get("service", name), {}) for name, one in over.items()}
     return under | {name: merged(bases[name], one) for name, one in over.items()}
 
@@ -335,7 +330,8 @@ async def job(*words: str, log: Path, **environment: str) -> str:
 async def test_the_containers_start_as_plain_processes(url_of: Url, kafka: str, tmp_path: Path, split: bool) -> None:
     services, log = (NATION if split else CITY), tmp_path / "log"
     names = ["routing", "routing-relay", "routing-react", "routing-clock"] if split else list(PORTS)
-    here = {"JIESU_KEYS": str(tmp_path / "keys"), "JIESU_HOME": str(tmp_path), "JIESU_HOST": "127.0.0.1"}
+    here = {"JIESU_HOME": str(tmp_path), "JIESU_HOST": "127.0.0.1"}
+    here |= {f"JIESU_{name.upper()}": str(tmp_path / name) for name in ("keys", "notary")}
     here |= {"JIESU_KAFKA_BOOTSTRAP": kafka, "JIESU_KAFKA_PREFIX": f"deploy{os.getpid()}-{split}.".lower()}
     here |= {"JIESU_KAFKA_REPLICAS": "1"}
 
