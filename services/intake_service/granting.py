@@ -166,7 +166,8 @@ async def list_operations(
     query = select(OPERATIONS).where(*conditions, *window.changed(OPERATIONS.c.updated_at))
     keys = (OPERATIONS.c.updated_at, OPERATIONS.c.operation)
     rows, following = await page(asking.running, query, keys, window, f"operations:{state}", descending=True)
-    items = [{**row, "updated_at": rfc3339(row["updated_at"])} for row in rows]
+    shown = [column.name for column in OPERATIONS.c if column.name != "updated_at"]  # not the keys that paging adds
+    items = [{name: row[name] for name in shown} | {"updated_at": rfc3339(row["updated_at"])} for row in rows]
     return JSONResponse({"items": items, "next_cursor": following})
 
 
