@@ -188,8 +188,8 @@ async def list_operations(
     query = select(OPERATIONS).where(*conditions, *window.changed(OPERATIONS.c.updated_at))
     keys = (OPERATIONS.c.updated_at, OPERATIONS.c.operation)
     rows, following = await page(asking.running, query, keys, window, f"operations:{state}", descending=True)
-    names = ("operation", "kind", "state", "target", "ground", "asked_by", "approved_by")
-    items = [{**{name: row[name] for name in names}, "updated_at": rfc3339(row["updated_at"])} for row in rows]
+    shown = [column.name for column in OPERATIONS.c if column.name != "updated_at"]  # not the keys that paging adds
+    items = [{name: row[name] for name in shown} | {"updated_at": rfc3339(row["updated_at"])} for row in rows]
     return JSONResponse({"items": items, "next_cursor": following})
 
 

@@ -111,3 +111,15 @@ async def test_a_path_that_takes_another_method_says_which(city: City, method: s
     reply = await city.send(method, path)
     assert (reply.status, reply.code, reply.headers["Allow"]) == (405, "METHOD_NOT_ALLOWED", allowed)
     assert (await city.send(method, f"{path}/nowhere/at/all")).status == 404
+
+
+async def test_operations_are_listed(city: City) -> None:
+    """Found by schemathesis: as soon as there was one, the list was a 500."""
+    body = {"kind": "REPLAY", "target": "intake", "ground": "SCHEMA_TEST"}
+    asked = await city.post("/intake/v1/operations", body, "MUNICIPAL_ADMIN")
+    assert asked.status == 201, asked.raw
+    path = "/intake/v1/operations?state=REQUESTED"
+    listed = await city.until(
+        lambda: city.get(path, "MUNICIPAL_ADMIN"), lambda reply: reply.status != 200 or reply.body["items"]
+    )
+    assert listed.status == 200 and asked.body["operation"] in {one["operation"] for one in listed.body["items"]}
