@@ -10,9 +10,10 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -221,17 +222,22 @@ async def _proofs(intake: Running, found: Measured, progress: Progress) -> None:
     }
     for name, ask in kinds.items():
         fresh = [StoredTree(intake.pool) for _ in range(ASKED)]
-        found.times[f"{name}, cold"] = await timed(lambda n, ask=ask, fresh=fresh: ask(fresh[n], n))
-        tree = fresh[0]
-        await timed(lambda n, ask=ask, tree=tree: ask(tree, n))
-        found.times[f"{name}, warm"] = await timed(lambda n, ask=ask, tree=tree: ask(tree, n))
+        found.times[f"{name}, cold"] = await timed(partial(_of_many, ask, fresh))
+        await timed(partial(ask, fresh[0]))
+        found.times[f"{name}, warm"] = await timed(partial(ask, fresh[0]))
         progress("proving", len(found.times), 2 * len(kinds) + 2)
     found.times["a row by its key"] = await timed(lambda n: intake.pool.fetchrow(ONE, leaves[n] // 20 + 1))
     pages = StoredTree(intake.pool)
     for length in (200, 1000):
-        found.times[f"a page of {length} entries"] = await timed(
-            lambda n, length=length: pages.entries(leaves[n], leaves[n] + length), 60
-        )
+        found.times[f"a page of {length} entries"] = await timed(partial(_page, pages, leaves, length), 60)
+
+
+async def _of_many(ask: Callable[[StoredTree, int], Awaitable[object]], trees: Sequence[StoredTree], n: int) -> None:
+    await ask(trees[n], n)
+
+
+async def _page(tree: StoredTree, places: Sequence[int], length: int, n: int) -> None:
+    await tree.entries(places[n], places[n] + length)
 
 
 ONE = "SELECT * FROM events WHERE partition = 1 AND position = $1"
