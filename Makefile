@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= auto
 
-.PHONY: help setup run test check bench chaos contracts kafka lock sbom clean
+.PHONY: help setup run test check bench openapi chaos contracts kafka lock sbom clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -28,6 +28,9 @@ bench: setup ## speed, as ratios against baselines of the same run
 
 chaos: setup ## an hour's worth of kills in minutes, on a real Kafka (Java, Maven); writes chaos-summary.json
 	@$(BIN)/python -m tests.chaos
+
+openapi: setup ## schemathesis against every service, along the links (EXAMPLES=… an operation, 1000 for evidence)
+	@SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),3) $(BIN)/pytest tests/e2e/test_openapi_holds.py
 
 kafka: setup ## a real Kafka on loopback as a plain process (Java, Maven)
 	@$(BIN)/python -m deploy.kafka.broker
