@@ -28,7 +28,7 @@ from tests.support.city import SECRETS, WATER, City
 
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES")
 pytestmark = pytest.mark.skipif(
-    EXAMPLES is None, reason="minutes a service: `make openapi`, or SCHEMATHESIS_EXAMPLES=…"
+    EXAMPLES is None, reason="takes minutes: `make openapi`, or SCHEMATHESIS_EXAMPLES=…"
 )
 PHASES = "examples,coverage,fuzzing,stateful"
 HATS = ["HOTLINE_SUPERVISOR", "MUNICIPAL_ADMIN", "AUDITOR", "CALLBACK_OFFICER", "GATEWAY", "ENTERPRISE_HANDLER"]
