@@ -27,9 +27,7 @@ from shared.web.webhooks import webhook_router
 from tests.support.city import SECRETS, WATER, City
 
 EXAMPLES = os.environ.get("SCHEMATHESIS_EXAMPLES")
-pytestmark = pytest.mark.skipif(
-    EXAMPLES is None, reason="takes minutes: `make openapi`, or SCHEMATHESIS_EXAMPLES=…"
-)
+pytestmark = pytest.mark.skipif(EXAMPLES is None, reason="takes minutes: `make openapi`, or SCHEMATHESIS_EXAMPLES=…")
 PHASES = "examples,coverage,fuzzing,stateful"
 HATS = ["HOTLINE_SUPERVISOR", "MUNICIPAL_ADMIN", "AUDITOR", "CALLBACK_OFFICER", "GATEWAY", "ENTERPRISE_HANDLER"]
 HATS += ["COMMUNITY_ASSISTANT"]
