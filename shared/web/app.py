@@ -5,6 +5,7 @@ Deny by default: `create_app` refuses to build a service that has a route withou
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Send
@@ -130,9 +131,9 @@ def create_city(faces: Mapping[str, Face], ids: Ids, settings: Settings) -> ASGI
     starlette.router.redirect_slashes = False  # it redirects to whatever host the caller has named
     city: ASGIApp = starlette
     if hosts := _listed(settings.hosts):
-        city = TrustedHostMiddleware(city, hosts, www_redirect=False)
+        city = OurNames(city, hosts)
     if origins := _listed(settings.cors_origins):
-        city = CORSMiddleware(city, origins, allow_methods=METHODS, allow_headers=ALLOWED, expose_headers=EXPOSED)
+        city = Origins(city, origins, allow_methods=METHODS, allow_headers=ALLOWED, expose_headers=EXPOSED)
     return Observed(city, ids, settings.tls_cert_file is not None)
 
 
@@ -187,6 +188,30 @@ async def _handle(request: Request, error: Exception) -> Response:
         errors = [{"pointer": pointer(item["loc"]), "message": item["msg"][:200]} for item in error.errors()[:20]]
         return problem_response(request, Problem("VALIDATION_FAILED", errors=errors))
     return problem_response(request, problem_of(error))
+
+
+class OurNames:
+    """Answers to the names that it was given, `*.` before one for all below it; any other is refused."""
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        below = (re.escape(name.lower()).replace(r"\*", "[a-z0-9.-]+", 1) for name in names)
+        self._app, self._ours = app, re.compile(f"({'|'.join(below)})(:[0-9]*)?")
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        named = [value.decode("latin-1").lower() for name, value in scope.get("headers", ()) if name == b"host"]
+        if scope["type"] == "http" and not (len(named) == 1 and self._ours.fullmatch(named[0])):
+            raise Problem("BAD_REQUEST", "this is not a name of ours")
+        await self._app(scope, receive, send)
+
+
+class Origins(CORSMiddleware):
+    """Pages of which origins may ask; what they may not is refused as everything is."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        response = super().preflight_response(request_headers)
+        if response.status_code != 200:
+            raise Problem("BAD_REQUEST", "a page of this origin may not ask that")
+        return response
 
 
 class Observed:
