@@ -65,6 +65,9 @@ class Doors:
         left, full_in = 0, 1
         try:
             left, full_in = buckets.take(name)
+        except Problem as problem:
+            full_in = int(problem.headers["Retry-After"])
+            raise
         finally:
             said = (("limit", buckets.limit), ("remaining", left), ("reset", full_in))
             headers = request.scope.setdefault(HEADERS, [])
