@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 from sqlalchemy import select
 from starlette.responses import JSONResponse, Response
 
 from services.intake_service.credential import CREDENTIAL, Issue, Revoke
 from services.intake_service.operation import OPERATION, Approve, AskFor, CarryOut, Operation
 from services.intake_service.policy import access_policy
-from services.intake_service.privacy import revealed
+from services.intake_service.privacy import must_be_shown, revealed
 from services.intake_service.views import OPERATIONS
 from shared.contracts.access import ApiKeyIssued, OperationKind
 from shared.contracts.envelope import Actor, Envelope, rfc3339
@@ -35,8 +36,15 @@ router = APIRouter()
 CanKeepPersons = Annotated[Asking, Depends(reads(Scope.KEEP_PERSONS))]
 CanKeepKeys = Annotated[Asking, Depends(reads(Scope.KEEP_API_KEYS))]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[\x21-\x7e]+$")]
-TARGET = r"^([0-9a-f-]{36}(,[0-9a-f-]{36})*|intake|routing|feedback|scoring|master)$"
+TARGETS: dict[OperationKind, str] = {
+    "BULK_UNMASK": r"[0-9a-f-]{36}(,[0-9a-f-]{36})*",
+    "REPLAY": "intake|routing|feedback|scoring",
+    "KEY_ROTATION": "master",
+}
 """Appeals to unmask, a service whose parked events are replayed, or the master key."""
+TARGET = rf"^({'|'.join(TARGETS.values())})$"
+OFFICERS = frozenset({Scope.KEEP_PERSONS, Scope.KEEP_CATALOGUE, Scope.KEEP_POLICY, Scope.KEEP_API_KEYS})
+"""What people decide, often two of them: a key is nobody's second pair of eyes."""
 LIST_KEYS = """
     SELECT key_id, client, role, unit_id, district, scopes, issued_at, expires_at, revoked_at, used_on
     FROM vault.api_keys WHERE $1::text IS NULL OR client = $1 ORDER BY issued_at DESC, key_id LIMIT 500"""
@@ -70,6 +78,12 @@ class OperationBody(Body):
     target: Annotated[str, StringConstraints(max_length=20_000, pattern=TARGET)]
     ground: Annotated[str, StringConstraints(min_length=2, max_length=100, pattern=r"^[A-Z][A-Z0-9_]+$")]
 
+    @model_validator(mode="after")
+    def _of_its_kind(self) -> Self:
+        if not re.fullmatch(TARGETS[self.kind], self.target):
+            raise ValueError("this kind of operation has another kind of target")
+        return self
+
 
 class ApprovalBody(Body):
     """Nothing needs to be said."""
@@ -89,6 +103,8 @@ async def issue(call: Call[KeyBody]) -> Plan:
     allowed = PERMISSIONS.get(body.role)
     if allowed is None or not set(body.scopes) <= {str(scope) for scope in allowed}:
         raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/scopes", "message": "no role gives these"}])
+    if not OFFICERS.isdisjoint(body.scopes or allowed):
+        raise Problem("VALIDATION_FAILED", errors=[{"pointer": "/role", "message": "no key does what officers decide"}])
     if body.expires_at > call.now + policy.longest_key_life:
         raise Refused("KEY_LIFE_TOO_LONG", f"a key lives at most {policy.longest_key_life.days} days")
     made = new_key(os.urandom)
@@ -145,12 +161,18 @@ async def loaded(running: Running, operation: str) -> Operation:
 async def unmask(
     operation: str, asking: CanKeepPersons, purpose: Annotated[str, Query(min_length=2, max_length=200)]
 ) -> Response:
-    """The operation's target is the appeal ids, comma separated. Each is revealed on the record of its appeal."""
+    """The operation's target is the appeal ids, comma separated. Each is revealed on the record of its appeal.
+
+    All are shown or none: what cannot be shown is refused before the approval is used up.
+    """
     running, principal = asking.running, asking.principal
+    principal.require(Scope.REVEAL)
     found = await loaded(running, operation)
     if found.kind != "BULK_UNMASK":
         raise NotYours
-    appeals = found.target.split(",")
+    appeals = list(dict.fromkeys(found.target.split(",")))
+    for one in appeals:
+        await must_be_shown(running, one, principal)
     await carry_out(running, operation, principal.actor(Scope.KEEP_PERSONS), "BULK_UNMASK", found.target, len(appeals))
     items = [{"appeal_id": one, **await revealed(running, one, principal, purpose)} for one in appeals]
     return JSONResponse({"items": items}, headers={"Cache-Control": "no-store"})
@@ -166,7 +188,8 @@ async def list_operations(
     query = select(OPERATIONS).where(*conditions, *window.changed(OPERATIONS.c.updated_at))
     keys = (OPERATIONS.c.updated_at, OPERATIONS.c.operation)
     rows, following = await page(asking.running, query, keys, window, f"operations:{state}", descending=True)
-    items = [{**row, "updated_at": rfc3339(row["updated_at"])} for row in rows]
+    names = ("operation", "kind", "state", "target", "ground", "asked_by", "approved_by")
+    items = [{**{name: row[name] for name in names}, "updated_at": rfc3339(row["updated_at"])} for row in rows]
     return JSONResponse({"items": items, "next_cursor": following})
 
 

@@ -51,6 +51,15 @@ async def reveal(
 
 async def revealed(running: Running, appeal_id: str, principal: Principal, purpose: str) -> dict[str, Any]:
     """Contact data, and an event that says who saw it. Raises NotYours, Refused."""
+    await must_be_shown(running, appeal_id, principal)
+    command = Reveal(at=running.clock.now(), actor=principal.actor(Scope.REVEAL), purpose=purpose)
+    await running.executor.execute(Intention(APPEAL, appeal_id, command, sealed_for=lambda appeal: appeal.subject_key))
+    who = (await opened_facts(running, [appeal_id]))[appeal_id]["appellant"]
+    return {name: who.get(name) for name in ("ref", "type", "name", "phone", "email", "confidential", "anonymous")}
+
+
+async def must_be_shown(running: Running, appeal_id: str, principal: Principal) -> None:
+    """Raises NotYours, Refused when this caller may not see who is behind an appeal."""
     row = await case_row(running, appeal_id)
     hidden = row["identity_hidden"] and principal.reach(Scope.REVEAL) is not Reach.ALL
     leads = Ownership(frozenset(filter(None, [row["lead_unit"]])), row["cc_district"], row["client"])
@@ -58,10 +67,6 @@ async def revealed(running: Running, appeal_id: str, principal: Principal, purpo
         raise NotYours
     if await restricted(running, row["person"]):
         raise Refused("RESTRICTED", "this person's data is kept and used no more")
-    command = Reveal(at=running.clock.now(), actor=principal.actor(Scope.REVEAL), purpose=purpose)
-    await running.executor.execute(Intention(APPEAL, appeal_id, command, sealed_for=lambda appeal: appeal.subject_key))
-    who = (await opened_facts(running, [appeal_id]))[appeal_id]["appellant"]
-    return {name: who.get(name) for name in ("ref", "type", "name", "phone", "email", "confidential", "anonymous")}
 
 
 @router.get("/v1/appellants", summary="Measures that were asked for or taken")
