@@ -4,7 +4,6 @@ to the byte, never run, never normalised, never a path, a filter that finds more
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -14,7 +13,7 @@ import pytest
 
 from tests.support import bad
 from tests.support.bad import CANARY, ROUTES, Bad, every_place, good_body, json_of, with_value
-from tests.support.bad_cases import CLOSING, Case, all_refused, none_wrong, still_serving
+from tests.support.bad_cases import CLOSING, Case, all_refused, in_time, none_wrong, still_serving, together
 from tests.support.bad_texts import INJECTIONS, RARE, UNSEEN, lookalikes
 from tests.support.city import City, Reply
 
@@ -78,7 +77,8 @@ async def kept(city: City, texts: Mapping[str, str]) -> None:
     async def written(content: str, title: str | None = None, tag: str | None = None) -> list[tuple[str, str | None]]:
         said: dict[str, Any] = {"kind": "CONSULT", "content": texts[content], "tags": [texts[tag]] if tag else []}
         made = await city.register(**said, title=texts[title] if title else None)
-        reply = await city.get(f"/intake/v1/appeals/{made['appeal_id']}", headers={"If-Position": made["position"]})
+        path, position = f"/intake/v1/appeals/{made['appeal_id']}", {"If-Position": made["position"]}
+        reply = await in_time(city, partial(City.get, path=path, headers=position))
         case, came = reply.body, [(content, "content"), (title, "title"), (tag, "tags")]
         back = {"content": case["content"], "title": case["title"], "tags": (case["tags"] or [None])[0]}
         return [
@@ -87,7 +87,7 @@ async def kept(city: City, texts: Mapping[str, str]) -> None:
             if name
         ]
 
-    answers = await asyncio.gather(*(written(*trio) for trio in trios), *(written(name) for name in whole))
+    answers = await together(*(written(*trio) for trio in trios), *(written(name) for name in whole))
     none_wrong([one for answer in answers for one in answer])
 
 
@@ -173,5 +173,5 @@ async def test_an_injected_filter_finds_nothing(city: City) -> None:
         nothing = reply.body["items"] == [] if reply.status == 200 else reply.code == "VALIDATION_FAILED"  # too long
         return None if nothing else f"{path}: {reply.raw[:200]!r}"
 
-    answers = await asyncio.gather(*(found(number, text) for number, text in enumerate(INJECTIONS.values())))
+    answers = await together(*(found(number, text) for number, text in enumerate(INJECTIONS.values())))
     none_wrong(list(zip(INJECTIONS, answers, strict=True)))

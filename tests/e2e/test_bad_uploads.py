@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from tests.support.bad import CANARY
-from tests.support.bad_cases import CLOSING, Case, all_refused, none_wrong, still_serving
+from tests.support.bad_cases import CLOSING, Case, all_refused, in_time, none_wrong, still_serving, together
 from tests.support.bad_files import DAMAGED, FLOODS, NAMES, POLYGLOTS, UNKNOWN, VIDEO_LIES
 from tests.support.bad_forms import FORMS, MISSING, OF, TAKEN, Odd
 from tests.support.city import City, Reply
@@ -35,6 +34,10 @@ async def an_appeal(city: City) -> str:
     return str(made["appeal_id"])
 
 
+async def downloaded(city: City, appeal_id: str, position: dict[str, str]) -> Reply:
+    return await in_time(city, lambda city: download(city, appeal_id, headers=position))
+
+
 async def test_an_odd_form_is_refused_or_taken_as_it_says_and_nothing_of_a_refused_one_is_kept(city: City) -> None:
     appeal_id = await an_appeal(city)
     path = f"/intake/v1/appeals/{appeal_id}/attachments"
@@ -52,11 +55,11 @@ async def test_an_odd_form_with_a_whole_file_in_it_brings_that_file_and_nothing_
         if reply.status != 201 or "X-Evil" in reply.headers:
             return f"{reply.status} {reply.raw[:200]!r}"
         position = {"If-Position": reply.headers["Appeal-Position"]}
-        file = await download(city, made["appeal_id"], headers=position)
+        file = await downloaded(city, made["appeal_id"], position)
         return None if file.raw == PDF and "evil" not in str(file.headers) else f"{file.status} {file.headers}"
 
     odd = {name: one for name, one in FORMS.items() if one.code == TAKEN}
-    none_wrong(list(zip(odd, await asyncio.gather(*map(taken, odd.values())), strict=True)))
+    none_wrong(list(zip(odd, await together(*map(taken, odd.values())), strict=True)))
     await still_serving(city)
 
 
@@ -92,12 +95,12 @@ async def test_of_a_file_that_is_two_things_the_picture_alone_is_kept(city: City
     async def only_the_picture(content: bytes, other: bytes) -> str | None:
         made = await city.register(kind="CONSULT")
         answer = await attached(city, made["appeal_id"], content, "a.jpg")
-        file = await download(city, made["appeal_id"], headers={"If-Position": answer["position_header"]})
+        file = await downloaded(city, made["appeal_id"], {"If-Position": answer["position_header"]})
         shown = Image.open(io.BytesIO(file.raw))
         whole = (file.status, shown.size, shown.format) == (200, (40, 20), file.headers["Content-Type"][6:].upper())
         return None if whole and other not in file.raw else f"{file.status} {shown.size} {file.raw[-60:]!r}"
 
-    answers = await asyncio.gather(*(only_the_picture(*one) for one in POLYGLOTS.values()))
+    answers = await together(*(only_the_picture(*one) for one in POLYGLOTS.values()))
     none_wrong(list(zip(POLYGLOTS, answers, strict=True)))
 
 
@@ -116,7 +119,7 @@ async def test_what_a_sender_calls_a_file_is_never_where_it_lies_or_what_it_is_s
         reply: Reply = await attach(city, made["appeal_id"], photo, quoted)
         if reply.status != 201:
             return f"{reply.status} {reply.raw[:200]!r}"
-        file = await download(city, made["appeal_id"], headers={"If-Position": reply.headers["Appeal-Position"]})
+        file = await downloaded(city, made["appeal_id"], {"If-Position": reply.headers["Appeal-Position"]})
         (path,) = kept(city, made["appeal_id"])
         (listed,) = (await city.case(made["appeal_id"]))["attachments"]
         safe = file.headers["Content-Disposition"].startswith(f'attachment; filename="{made["ticket_no"]}-1.j')
@@ -124,4 +127,4 @@ async def test_what_a_sender_calls_a_file_is_never_where_it_lies_or_what_it_is_s
         safe &= "evil" not in str(file.headers).lower() + str(path) and path.parent.name == made["appeal_id"]
         return None if safe and len(listed["name"] or "") <= 200 else f"{file.headers} {path} {listed}"
 
-    none_wrong(list(zip(map(ascii, NAMES), await asyncio.gather(*map(harmless, NAMES)), strict=True)))
+    none_wrong(list(zip(map(ascii, NAMES), await together(*map(harmless, NAMES)), strict=True)))

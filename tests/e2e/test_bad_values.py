@@ -4,8 +4,8 @@ wrong is kept as it was said. An appeal is never lost for a number that nobody n
 
 from __future__ import annotations
 
-import asyncio
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +16,7 @@ from shared.web.fields import Body
 from shared.web.problems import Problem
 from tests.support import bad
 from tests.support.bad import CANARY, ROUTES, Bad, every_place, good_body, json_of, with_value
-from tests.support.bad_cases import CLOSING, Case, all_refused, none_wrong, still_serving
+from tests.support.bad_cases import CLOSING, Case, all_refused, in_time, none_wrong, still_serving, together
 from tests.support.bad_values import (
     BODIES,
     DATUMS,
@@ -54,7 +54,8 @@ async def registered(city: City, **changes: Any) -> dict[str, Any]:
     if reply.status != 201:
         return {"problem": reply.raw}
     position = {"If-Position": reply.headers["Appeal-Position"]}
-    case: dict[str, Any] = (await city.get(f"{APPEALS}/{reply.body['appeal_id']}", headers=position)).body
+    read = partial(City.get, path=f"{APPEALS}/{reply.body['appeal_id']}", headers=position)
+    case: dict[str, Any] = (await in_time(city, read)).body
     return case
 
 
@@ -70,7 +71,7 @@ async def test_what_is_no_way_to_reach_somebody_is_refused_with_its_place(still:
 
 async def test_an_odd_phone_number_is_taken_and_one_number_is_one_person_in_any_spelling(city: City) -> None:
     who = [{"type": "PERSON", "name": "王芳", "phone": phone} for phone in PHONES_TAKEN]
-    cases = await asyncio.gather(*(registered(city, appellant=one) for one in who))
+    cases = await together(*(registered(city, appellant=one) for one in who))
     none_wrong([(phone, case.get("problem")) for phone, case in zip(PHONES_TAKEN, cases, strict=True)])
     people = {phone: pseudonym(b"k" * 32, phone, None) for phone in PHONES_TAKEN}
     same = {number: pseudonym(b"k" * 32, number, None) for number in PHONES_TAKEN.values() if number}
@@ -80,7 +81,7 @@ async def test_an_odd_phone_number_is_taken_and_one_number_is_one_person_in_any_
 
 
 async def test_no_appeal_is_refused_for_the_number_of_a_document(city: City) -> None:
-    cases = await asyncio.gather(*(registered(city, content=f"证件号 {one}", title=one) for one in IDS))
+    cases = await together(*(registered(city, content=f"证件号 {one}", title=one) for one in IDS))
     none_wrong([(one, None if case.get("title") == one else case) for one, case in zip(IDS, cases, strict=True)])
 
 
@@ -104,7 +105,7 @@ async def test_a_point_that_is_odd_is_kept_with_its_datum(city: City) -> None:
     said = [
         (name, *point[:2], datum) for name, point in points.items() for datum in DATUMS if datum in {"WGS84", "GCJ02"}
     ]
-    kept = await asyncio.gather(*(registered(city, location=location(e, n, datum=d)) for _, e, n, d in said))
+    kept = await together(*(registered(city, location=location(e, n, datum=d)) for _, e, n, d in said))
 
     def wrong(case: dict[str, Any], east: Any, north: Any, datum: str) -> Any:
         place = case.get("location", {})
@@ -118,7 +119,7 @@ async def test_a_point_that_is_odd_is_kept_with_its_datum(city: City) -> None:
 
 
 async def test_a_real_moment_is_kept_to_the_millisecond_in_beijing_time(city: City) -> None:
-    cases = await asyncio.gather(*(registered(city, raised_at=one) for one in TIMES))
+    cases = await together(*(registered(city, raised_at=one) for one in TIMES))
     none_wrong(
         [
             (said, None if case.get("raised_at") == kept else case.get("raised_at", case))

@@ -68,8 +68,7 @@ async def test_an_answer_that_never_ends_is_given_up() -> None:
     async def slowly(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)
-        while not request.transport or not request.transport.is_closing():
-            await answer.write(b"x")
+        await asyncio.Event().wait()
         return answer
 
     app = web.Application()

@@ -9,13 +9,16 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tests.support.bad import recorded, what_is_wrong
 from tests.support.city import City, Reply
 
 Codes = str | Collection[str]
 CLOSING = {"Connection": "close"}
+AT_ONCE = 48
+STREAMS = {"intake": "appeal", "routing": "order", "feedback": "case", "scoring": "assessment"}
+T = TypeVar("T")
 
 
 class Case(NamedTuple):
@@ -36,7 +39,7 @@ async def all_refused(city: City, cases: Sequence[Case], appeal_id: str | None =
     """
     assert len({case.name for case in cases}) == len(cases) > 0, "every case has a name of its own"
     before = await on_record(city, appeal_id)
-    replies = await asyncio.gather(*(case.send(city) for case in cases))
+    replies = await together(*(in_time(city, case.send) for case in cases))
     said = [(case.name, wrong_with(case, reply)) for case, reply in zip(cases, replies, strict=True)]
     none_wrong(said)
     assert await on_record(city, appeal_id) == before, "something that was refused is on record"
@@ -44,12 +47,28 @@ async def all_refused(city: City, cases: Sequence[Case], appeal_id: str | None =
     return replies
 
 
+async def in_time(city: City, send: Callable[[City], Awaitable[Reply]]) -> Reply:
+    """The answer, once it is not "too early" any more, which a busy machine may say for a while."""
+    reply: Reply = await city.until(lambda: send(city), lambda reply: reply.status != 425)
+    return reply
+
+
+async def together(*waiting: Awaitable[T]) -> list[T]:
+    """All of these, some dozens at a time: what is looked at is what they come to, not how many there are."""
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(of: Awaitable[T]) -> T:
+        async with room:
+            return await of
+
+    return await asyncio.gather(*map(one, waiting))
+
+
 async def on_record(city: City, appeal_id: str | None = None) -> int:
     """How many events there are, of an appeal or of all."""
     if appeal_id is None:
         return await recorded(city)
-    streams = {"intake": "appeal", "routing": "order", "feedback": "case", "scoring": "assessment"}
-    logs = [(city.running[name].log, f"{stream}-{appeal_id}") for name, stream in streams.items()]
+    logs = [(city.running[name].log, f"{stream}-{appeal_id}") for name, stream in STREAMS.items()]
     return sum([len(await log.read_stream(stream)) for log, stream in logs])
 
 
