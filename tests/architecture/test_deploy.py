@@ -102,7 +102,7 @@ def test_the_secrets_readme_makes_every_secret(tmp_path: Path) -> None:
 @pytest.mark.parametrize("one", OURS)
 def test_every_command_is_understood(one: dict[str, Any]) -> None:
     words, command = list(one["command"]), typer.main.get_command(app)
-    while isinstance(command, typer.core.TyperGroup):
+    while words and isinstance(command, typer.core.TyperGroup):
         command = command.commands[words.pop(0)]
     asked = command.make_context("jiesu", words).params
     assert asked.get("service") in {*PORTS, None}
