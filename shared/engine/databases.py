@@ -7,7 +7,8 @@ from functools import partial
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from shared.eventlog.migrate import role_of
+from shared.eventlog.migrate import PartitionsFixed, role_of
+from shared.eventlog.postgres import PostgresLog
 
 COMMAND_SECONDS = 60
 
@@ -38,3 +39,12 @@ def _session(schema: str) -> dict[str, str]:
 
 async def _nothing_to_reset(_: object) -> None:
     """Our sessions never change their state, so giving a connection back costs no round trip."""
+
+
+async def same_partitions(service: str, log: PostgresLog) -> None:
+    """Counted otherwise, an event would go to another partition than its neighbours', or to one that is not there.
+
+    Raises PartitionsFixed.
+    """
+    if (found := len(await log.heads())) != log.partitions:
+        raise PartitionsFixed(f"{service}: this log has {found} partitions, JIESU_PARTITIONS asks for {log.partitions}")

@@ -18,7 +18,7 @@ from shared.contracts.envelope import Envelope, ServiceName
 from shared.engine.buses import buses, relay
 from shared.engine.clock import Clock, SystemClock
 from shared.engine.consume import RETRY_PAUSE_SECONDS, TRANSIENT, Consumer, Handler, position_reached, rest, told
-from shared.engine.databases import reading_engine, writing_pool
+from shared.engine.databases import reading_engine, same_partitions, writing_pool
 from shared.engine.deadlines import DeadlineProjection, Deadlines, Sweeper
 from shared.engine.execute import Executor
 from shared.engine.forgetting import forgetting
@@ -260,7 +260,7 @@ async def running_city(
 ) -> AsyncIterator[dict[str, Running]]:
     """These services in this process, started in order and stopped in reverse. `through` may put another bus before.
 
-    Raises KeyFileMissing, WrongMasterKey, and what a database or bus that cannot be reached raises.
+    Raises KeyFileMissing, WrongMasterKey, PartitionsFixed, and what a database or bus that cannot be reached raises.
     """
     clock = clock or SystemClock(settings.time_scale)
     async with AsyncExitStack() as stack:
@@ -286,8 +286,7 @@ async def running_city(
             keyring = await _keyring(pool, secrets)
             executor = Executor(f"/services/{name}", logs[name], keyring, ids or SystemIds())
             near = PgLogBus({name: logs[name]}, {name: bells[name]})
-            views = [view.prepared(keyring, secrets.index) for view in service.views]
-            projections = [Projection(view, pool, bus) for view in views]
+            projections = [Projection(view.prepared(keyring, secrets.index), pool, bus) for view in service.views]
             city[name] = Running(
                 service, settings, secrets, clock, executor, logs[name], pool,
                 reads, bells[name], bus, near, projections, objects, scanner,
@@ -298,6 +297,7 @@ async def running_city(
 
 async def _start(city: Mapping[str, Running], stack: AsyncExitStack, roles: Collection[Role]) -> None:
     for running in city.values():
+        await _once_there(partial(same_partitions, running.service.name, running.log))
         await _once_there(partial(retire, running.pool, [one.view.name for one in running.projections]))
         for projection in running.projections:
             await _once_there(projection.ensure)
