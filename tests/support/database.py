@@ -32,7 +32,7 @@ class TestServer:
 
     def folder_of(self, url: str) -> Path:
         """Where what belongs to one database lies beside it."""
-        return self.home / url.rpartition("/")[2].partition("?")[0]
+        return self.home / url.partition("?")[0].rpartition("/")[2]
 
     def settings(self, **overrides: object) -> Settings:
         free = dict.fromkeys(("rate_account", "rate_address", "rate_failed"), 1e6)
