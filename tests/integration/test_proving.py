@@ -19,7 +19,7 @@ from shared.eventlog.tree import StoredTree
 from tests.integration.test_process import START_SECONDS, free_port, home, jiesu, refusal, register, running
 from tests.support.waiting import until
 
-WIDE = {"COLUMNS": "300"}
+WIDE = {"COLUMNS": "300", "JIESU_PARTITIONS": "2"}
 PATIENCE = START_SECONDS
 
 

@@ -38,6 +38,10 @@ class Office:
     registered: list[str] = field(default_factory=list)
     failed: list[tuple[int, str]] = field(default_factory=list)
 
+    @property
+    def where(self) -> dict[str, str]:
+        return {"JIESU_HOME": str(self.folder), "JIESU_PARTITIONS": "2", "COLUMNS": "300"}
+
     async def ask(self, method: str, path: str, role: str, sub: str, json: Any = None) -> tuple[int, Any]:
         token = Tokens(read_secrets(self.folder / "keys", create=False).token, SystemClock()).issue(role, sub, 3600)
         how = {"headers": {"Authorization": f"Bearer {token}"}, "json": json}
@@ -82,13 +86,13 @@ class Office:
             await connection.close()
 
     async def done(self, *words: str) -> str:
-        process = await jiesu("keys", *words, JIESU_HOME=str(self.folder), COLUMNS="300")
+        process = await jiesu("keys", *words, **self.where)
         printed, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode == 0, errors.decode()
         return (printed + errors).decode()
 
-    async def refused(self, *words: str) -> str:
-        return await refusal("keys", *words, JIESU_HOME=str(self.folder), COLUMNS="300")
+    async def refused(self, *words: str, **more: str) -> str:
+        return await refusal("keys", *words, **self.where | more)
 
 
 @asynccontextmanager
@@ -122,6 +126,9 @@ async def test_the_master_key_is_changed_under_load_and_an_old_backup_opens_noth
                 assert "OPERATION_DIFFERS" in await city.refused("rotate", "--operation", another)
                 assert "no operation" in await city.refused("rotate", "--operation", "of-nobody")
             assert (await city.approve(operation))[0] == 200
+            with untouched(keys):
+                miscounted = await city.refused("rotate", "--operation", operation, JIESU_PARTITIONS="16")
+                assert "this log has 2 partitions, JIESU_PARTITIONS asks for 16" in miscounted
 
             async with job(city.register_for_ever()):
                 said = await city.done("rotate", "--operation", operation)
