@@ -259,9 +259,13 @@ def witness_command(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8009,
 ) -> None:
     """Sign checkpoints that continue what was signed before (C2SP tlog-witness). Run it away from the log."""
+    try:
+        logs = Policy(policy.read_text())
+    except ValueError as error:
+        raise CannotStart(f"{policy}: {error}") from None
     cosigner = Cosigner(name, one_key(home / "witness.key", create=True))
     clock = SystemClock()
-    witness = Witness(Policy(policy.read_text()), cosigner, home, lambda: int(clock.now().timestamp()))
+    witness = Witness(logs, cosigner, home, lambda: int(clock.now().timestamp()))
     screen.print("  for the policy of whoever is to believe it, and of the log (JIESU_WITNESSES):")
     screen.print(f"  witness {name} {cosigner.verifier_key} http://{host}:{port}", highlight=False, soft_wrap=True)
     uvicorn.run(witness.app(), host=host, port=port, log_config=None, access_log=False, server_header=False)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
 
 from shared.contracts.access import OperationCarriedOut
 from shared.contracts.upcasters import payload_of
+from shared.engine.clock import SystemClock
 from tests.integration.test_parking import WITHDRAWN_V2, parked, put
 from tests.integration.test_process import START_SECONDS, jiesu
 from tests.support.city import SECRETS, City
@@ -76,6 +78,7 @@ async def test_all_of_a_service_takes_two_officers_and_one_subject_takes_none(
 ) -> None:
     async with new_city() as city:
         operator, routing = Operator(city, tmp_path), city.running["routing"]
+        city.clock.advance(max(SystemClock().now() - city.clock.now(), timedelta()))  # the operator's clock is real
         appeals = [(await city.dispatched())["appeal_id"] for _ in range(2)]
         for appeal_id in appeals:
             await put(city.running["intake"], appeal_id, 2, WITHDRAWN_V2, {})
@@ -108,4 +111,4 @@ async def test_all_of_a_service_takes_two_officers_and_one_subject_takes_none(
         assert last.actor.role == "OPERATOR"
         await settled(city)
         for appeal_id in appeals:
-            assert (await city.get(f"/routing/v1/orders/{appeal_id}")).body["state"] == "CLOSED"
+            assert (await city.get(f"/routing/v1/orders/{appeal_id}")).body["state"] == "WITHDRAWN"
