@@ -182,6 +182,25 @@ async def test_a_body_that_drips_on_is_cut_in_the_end(stage: Stage, kind: str) -
         await client.drip(piece)
 
 
+async def test_a_body_that_comes_slowly_and_steadily_is_taken(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "BODY_SECONDS", PATIENCE_SECONDS)
+    length, sent = 100_000, 0
+    others = asyncio.create_task(a_while(stage))
+    async with connected(stage) as client:
+        client.send(BEGUN.replace(b"1000", str(length).encode()) + b"\r\n")
+
+        async def more() -> bool:
+            nonlocal sent
+            client.send(b"x")
+            sent += 1
+            return others.done()
+
+        await until(more)
+        client.send(b"x" * (length - sent))
+        assert await client.answer() == str(length).encode()
+    await others
+
+
 async def test_a_client_that_never_reads_its_answer_is_cut(stage: Stage) -> None:
     async with connected(stage) as client:
         client.send(QUICK.replace(b"/quick", b"/endless"))
