@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +14,16 @@ from typing import Any
 
 import aiohttp
 import asyncpg
+import pytest
 import pytest_asyncio
 
 from shared.eventlog.tree import StoredTree
 from tests.integration.test_process import START_SECONDS, free_port, home, jiesu, refusal, register, running
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.skipif(
+    "EVIDENCE" not in os.environ, reason="minutes of processes: EVIDENCE=1 runs it, as an evidence run does"
+)
 
 WIDE = {"COLUMNS": "300", "JIESU_PARTITIONS": "2"}
 PATIENCE = START_SECONDS
