@@ -17,7 +17,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import IO, Any
-from xml.etree.ElementTree import ParseError
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
@@ -160,7 +159,7 @@ def _sheet(file: IO[bytes], policy: ImportPolicy) -> Iterator[Sequence[Any]]:
                 raise WrongFile(f"the spreadsheet is larger than {policy.most_unpacked_bytes} bytes when unpacked")
         workbook = load_workbook(file, read_only=True, data_only=True)
         yield from workbook.worksheets[0].iter_rows(values_only=True)
-    except (zipfile.BadZipFile, zlib.error, InvalidFileException, ParseError, LookupError, ValueError, EOFError):
+    except (zipfile.BadZipFile, zlib.error, InvalidFileException, SyntaxError, LookupError, ValueError, EOFError):
         raise WrongFile("this is no XLSX workbook, or it is damaged") from None
 
 

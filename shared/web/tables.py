@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import IO, Any
-from xml.etree.ElementTree import ParseError
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,7 +32,7 @@ _ESCAPED = re.compile("_x([0-9A-Fa-f]{4})_")
 MOST_UNPACKED = 64 * 1024 * 1024
 MOST_ROWS, LONGEST_CELL = 50_000, 32_000
 UNREADABLE = (
-    *(UnicodeDecodeError, csv.Error, ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error, ParseError),
+    *(UnicodeDecodeError, csv.Error, ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error, SyntaxError),
     *(IndexError, AttributeError, NotImplementedError, UserWarning),
 )
 """What a file that is no table makes its readers raise."""
