@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from shared.engine.settings import Settings
+from shared.eventlog.durable import move_durably
 
 BLOCK = 1 << 20
 
@@ -71,12 +72,7 @@ class Folder:
             shutil.copyfileobj(file, target, BLOCK)
             target.flush()
             os.fsync(target.fileno())
-        partial.rename(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        move_durably(partial, path)
 
 
 @asynccontextmanager

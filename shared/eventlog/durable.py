@@ -21,7 +21,12 @@ def replace_durably(file: Path, raw: bytes) -> None:
         opened.write(raw)
         opened.flush()
         os.fsync(opened.fileno())
-    beside.replace(file)
+    move_durably(beside, file)
+
+
+def move_durably(written: Path, file: Path) -> None:
+    """Put a file that is on disk in the place of another in the same folder, and that on disk too."""
+    written.replace(file)
     folder = os.open(file.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

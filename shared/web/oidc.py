@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import orjson
 import structlog
+from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key, KeySet
 
@@ -26,6 +27,8 @@ TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 SHORTEST_RSA = 2048 // 6
 """Characters of a modulus: shorter keys are not believed (NIST SP 800-131A)."""
 """Keys inside or beside a token (`jwk`, `jku`, `x5u`), and extensions that must be understood (`crit`), are refused."""
+UNREADABLE = (JoseError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, OverflowError, AttributeError)
+"""What the libraries raise for a key that is none."""
 KINDS = frozenset({"RSA", "EC", "OKP"})
 log = structlog.get_logger()
 
@@ -97,7 +100,7 @@ def _read(key: Any) -> Key | None:
     """A key of the set; None for what is not for us, or not a key: the others count all the same (RFC 7517, 5)."""
     try:
         return JWKRegistry.import_key(key) if _usable(key) else None
-    except Exception as error:
+    except UNREADABLE as error:
         log.warning("a key of the issuer cannot be used", reason=type(error).__name__)
         return None
 
@@ -128,8 +131,9 @@ def _kid(token: str) -> str:
         encoded = token.split(".", 1)[0] if len(token) <= LONGEST_TOKEN else ""
         header = orjson.loads(urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
         known = header.keys() <= HEADER_MEMBERS and str(header.get("typ", "JWT")).lower() in TYPES
-        if known and isinstance(header["kid"], str):
-            return str(header["kid"])
+        kid = header["kid"]
     except (ValueError, KeyError, AttributeError, TypeError):
-        pass
-    raise Problem("UNAUTHENTICATED")
+        raise Problem("UNAUTHENTICATED") from None
+    if not known or not isinstance(kid, str):
+        raise Problem("UNAUTHENTICATED")
+    return kid

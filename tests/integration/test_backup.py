@@ -28,6 +28,7 @@ from tests.integration.test_process import home
 from tests.support.database import PARTITIONS
 from tests.support.events import append
 from tests.support.records import SIGNER
+from tests.support.waiting import seen, until
 
 SCRIPTS = Path(__file__).parents[2] / "deploy" / "backup"
 SEGMENT = "0" * 24
@@ -151,8 +152,7 @@ async def archived(made: Drill) -> None:
     """Everything so far is in the archive."""
     connection = await asyncpg.connect(made.server.url)
     name = await connection.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
-    while not (made.backup / "wal" / name).exists():
-        await asyncio.sleep(0.02)
+    await until(seen((made.backup / "wal" / name).exists))
     await connection.close()
 
 

@@ -20,7 +20,7 @@ from shared.eventlog.kms import MASTER, OLD, FileMasterKeys, WrongMasterKey, key
 from shared.web.tokens import Tokens
 from tests.integration.test_process import START_SECONDS, free_port, home, jiesu, refusal, running
 from tests.support.running import job
-from tests.support.waiting import until
+from tests.support.waiting import seen, until
 
 pytestmark = pytest.mark.skipif(
     "EVIDENCE" not in os.environ, reason="minutes of processes: EVIDENCE=1 runs it, as an evidence run does"
@@ -138,7 +138,7 @@ async def test_the_master_key_is_changed_under_load_and_an_old_backup_opens_noth
             async with job(city.register_for_ever()):
                 said = await city.done("rotate", "--operation", operation)
                 count = len(city.registered)
-                await until(lambda: asyncio.sleep(0, len(city.registered)), lambda now: now > count + AT_ONCE)
+                await until(seen(lambda: len(city.registered)), lambda now: now > count + AT_ONCE)
             assert city.failed == [] and "keys are wrapped anew" in said
             new = (keys / MASTER).read_bytes()
             assert new != old_master and (keys / OLD).read_bytes() == old_master

@@ -22,7 +22,7 @@ from shared.eventlog.verify import Bad, Checkpoint, Policy, Tree, check_receipt,
 from tests.integration.test_process import START_SECONDS, free_port, jiesu, refusal
 from tests.support.city import City
 from tests.support.records import MemoryTree, entries
-from tests.support.waiting import until
+from tests.support.waiting import seen, until
 from tests.support.witnesses import LOGS, Standing, log_signer, policy_of
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
@@ -64,9 +64,9 @@ async def held_back(city: City, witness: Standing, before: int) -> None:
     """Until a registration was signed, asked for, and signed too little for."""
     size = signed(city)
     await city.register()
-    await until(lambda: asyncio.sleep(0, signed(city)), lambda now: now > size, PATIENCE)
+    await until(seen(lambda: signed(city)), lambda now: now > size, PATIENCE)
     asked = len(witness.statuses)
-    await until(lambda: asyncio.sleep(0, len(witness.statuses)), lambda now: now > asked + 3, PATIENCE)
+    await until(seen(lambda: len(witness.statuses)), lambda now: now > asked + 3, PATIENCE)
     assert await published(city) == before
 
 
@@ -117,7 +117,7 @@ async def test_a_witness_that_was_shown_another_history_signs_nothing_and_nothin
     async with audit.up(), bureau.up(), witnessed(new_city, tmp_path, "all", both) as city:
         for _ in range(4):
             await city.register()
-        await until(lambda: asyncio.sleep(0, bureau.statuses.count(422)), lambda times: times > 1, PATIENCE)
+        await until(seen(lambda: bureau.statuses.count(422)), lambda times: times > 1, PATIENCE)
         assert await published(city) == 0 and signed(city) > 3
         last = bureau.witness.last("jiesu.example/log/intake")
         assert last is not None and last.root == forked.root_at(3), "it keeps what it was shown first"

@@ -12,6 +12,15 @@ PAUSE_SECONDS = 0.01
 T = TypeVar("T")
 
 
+def seen(look: Callable[[], T]) -> Callable[[], Awaitable[T]]:
+    """Something to look at, as a question for `until`."""
+
+    async def ask() -> T:
+        return look()
+
+    return ask
+
+
 async def until(
     ask: Callable[[], Awaitable[T]], met: Callable[[T], bool] = bool, patience_seconds: float | None = None
 ) -> T:

@@ -17,7 +17,7 @@ from shared.eventlog.verify import Policy
 from shared.web.witness import Witness
 from tests.integration.test_process import free_port
 from tests.support.city import SECRETS
-from tests.support.waiting import until
+from tests.support.waiting import seen, until
 
 NOW = 1_795_000_000
 
@@ -50,7 +50,7 @@ class Standing:
         server = Server(uvicorn.Config(self._counted, host="127.0.0.1", port=self.port, **quiet))  # type: ignore[arg-type]
         task = asyncio.create_task(server.serve())
         try:
-            await until(lambda: asyncio.sleep(0, server.started))
+            await until(seen(lambda: server.started))
             yield
         finally:
             server.should_exit = True
