@@ -65,10 +65,12 @@ async def test_a_good_address_beside_a_bad_one_does_not_make_it_good(monkeypatch
 
 
 async def test_an_answer_that_never_ends_is_given_up() -> None:
+    over = asyncio.Event()
+
     async def slowly(request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         await answer.prepare(request)
-        await asyncio.Event().wait()
+        await over.wait()
         return answer
 
     app = web.Application()
@@ -83,4 +85,5 @@ async def test_an_answer_that_never_ends_is_given_up() -> None:
                 async with http.post(url) as answer:
                     await answer.read()
     finally:
+        over.set()  # or the server would wait for its own answer
         await runner.cleanup()
