@@ -137,10 +137,10 @@ def _stop_on_signal(server: uvicorn.Server, city: Mapping[str, Running], drain_s
 
 
 def _say_what_is_going_on() -> None:
-    """For an operator at night: `kill -USR1` logs where every task stands."""
+    """For an operator at night: `kill -USR1` logs where every task stands, at whatever level."""
     for task in asyncio.all_tasks():
         frames = [f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" for frame in task.get_stack(limit=8)]
-        log.warning("task", name=task.get_name(), stack=" ".join(frames))
+        log.critical("task", name=task.get_name(), stack=" ".join(frames))
 
 
 def calm_collector() -> None:

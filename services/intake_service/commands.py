@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, Self
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, model_validator
 
@@ -21,12 +22,13 @@ from services.intake_service.registration import AppealBody, Tickets, facts_of, 
 from services.intake_service.state import Appeal
 from shared.contracts.codes import REFERRALS, CaseState, Route
 from shared.engine.execute import Decision, Intention
+from shared.engine.runtime import Running
 from shared.web.commands import Call, CommandRoute, Plan
 from shared.web.fields import Body, ShortText, Text, Uuid
 from shared.web.identity import Scope
 from shared.web.tracking import APPELLANT
 
-_tickets = Tickets()
+_tickets: WeakKeyDictionary[Running, Tickets] = WeakKeyDictionary()
 
 
 class Receipt(BaseModel):
@@ -98,7 +100,7 @@ async def register(call: Call[AppealBody]) -> Plan:
     facts = facts_of(
         body,
         locate(body.location, await atlas_of(running)),
-        ticket_no=await _tickets.number(running.pool, call.now),
+        ticket_no=await _tickets.setdefault(running, Tickets()).number(running.pool, call.now),
         tracking_code=tracking_code,
         client=client,
         now=call.now,

@@ -77,7 +77,7 @@ class AppealBody(Body):
 
 
 class Tickets:
-    """Ticket numbers: blocks from a database sequence, so that they are never given twice and cost nothing."""
+    """Ticket numbers of one city: blocks from its database's sequence, so that none is given twice and none costs."""
 
     def __init__(self) -> None:
         self._next, self._end = 0, 0

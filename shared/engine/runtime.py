@@ -31,6 +31,7 @@ from shared.engine.reacting import Reacting, Reactions
 from shared.engine.scanning import ClamAV, Scanner
 from shared.engine.secrets import Secrets
 from shared.engine.settings import Settings
+from shared.engine.tasks import end_all
 from shared.engine.webhooks import WEBHOOKS_KEY
 from shared.eventlog.kms import FileMasterKeys
 from shared.eventlog.log import Recorded, partition_of
@@ -303,7 +304,7 @@ async def _start(city: Mapping[str, Running], stack: AsyncExitStack, roles: Coll
             await _once_there(projection.ensure)
     work = [(running, name, job) for running in city.values() for name, job in running.jobs(roles).items()]
     tasks = [asyncio.create_task(running.keep(name, job), name=name) for running, name, job in work]
-    stack.push_async_callback(_stop, tasks)
+    stack.push_async_callback(end_all, tasks)
     if Role.REACT in roles:
         for running in city.values():
             if running.service.founding:
@@ -342,9 +343,3 @@ async def _keyring(pool: asyncpg.Pool, secrets: Secrets) -> Keyring:
     for ref in (ANSWERS_KEY, WEBHOOKS_KEY):
         await keyring.pin(ref)
     return keyring
-
-
-async def _stop(tasks: Sequence[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

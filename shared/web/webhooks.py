@@ -19,6 +19,7 @@ from shared.contracts.catalogue import CATALOGUE
 from shared.contracts.envelope import rfc3339
 from shared.engine.outbound import ForbiddenAddress, Guard
 from shared.engine.runtime import Running
+from shared.engine.tasks import end_all
 from shared.engine.webhooks import ACTIVE, WEBHOOKS_KEY, Deliverer, consumer_of, delivery_plan, open_cursor
 from shared.eventlog.log import Recorded
 from shared.web.asking import Asking, reads
@@ -182,9 +183,7 @@ async def delivering(city: Mapping[str, Running], owners: Mapping[str, Owners]) 
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_all(tasks)
 
 
 def _deliverer(running: Running, owners: Owners) -> Deliverer:

@@ -133,7 +133,8 @@ async def _behind(http: aiohttp.ClientSession, made: Stage, service: str) -> lis
                 return [f"{service} is not ready: {await ready.text()}"]
             text = await metrics.text()
     except aiohttp.ClientError as error:
-        return [f"{service}: {type(error).__name__}"]
+        process = made.children[service].process
+        return [f"{service}: {type(error).__name__}, its process has {process and process.returncode}"]
     lagging = ("jiesu_relay_lag_events", "jiesu_consumer_lag_events", "jiesu_parked_now")
     return [line for line in text.splitlines() if line.startswith(lagging) and not line.endswith(" 0.0")]
 

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import aiohttp
 import asyncpg
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -30,6 +31,7 @@ from tests.support.running import job
 from tests.support.waiting import until
 
 PARTITIONS = 8
+ANSWERS_WITHIN_SECONDS = 1.0
 
 
 @dataclass
@@ -47,8 +49,8 @@ class Stage:
         return lambda path: f"http://127.0.0.1:{self.ports[path.split('/')[1]]}{path}"
 
     async def up(self) -> list[str]:
-        """The services whose process has come so far as to listen."""
-        return [name for name, port in self.ports.items() if await _listens(port)]
+        """The services that answer: they have come further than to listen."""
+        return [name for name, port in self.ports.items() if await _answers(port, name)]
 
     def tell(self, service: str, how: signal.Signals) -> None:
         """A signal to a service's process, if it lives."""
@@ -152,13 +154,16 @@ async def _tell(made: Stage, chance: random.Random, how: signal.Signals) -> None
     made.tell(chance.choice(await until(made.up)), how)
 
 
-async def _listens(port: int) -> bool:
+async def _answers(port: int, name: str) -> bool:
+    patience = aiohttp.ClientTimeout(total=ANSWERS_WITHIN_SECONDS)
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
+        async with (
+            aiohttp.ClientSession(timeout=patience) as http,
+            http.get(f"http://127.0.0.1:{port}/{name}/health/live") as reply,
+        ):
+            return reply.status == 200
+    except (aiohttp.ClientError, TimeoutError):
         return False
-    writer.close()
-    return True
 
 
 def without_kafka(settings: Settings) -> Settings:

@@ -17,7 +17,7 @@ from tests.support.city import WATER, City, Reply, a_city
 from tests.support.database import test_server
 from tests.support.files import BEIJING_GPS, attached, picture
 from tests.support.hearing import heard
-from tests.support.views import settled
+from tests.support.views import published, settled
 
 HERE = Path(__file__).parent / "golden" / "fields"
 DISTRICT, HOUSING, PARTNER = "110105", "bj-housing", "partner"
@@ -107,6 +107,7 @@ async def collected(city: City) -> dict[str, Fields]:
             found.setdefault(name, {})[kind] = {role: _fields(one, case) for role, one in replies.items()}
         seen = await city.get(f"/intake/v1/track/{case['ticket_no']}", None, headers={"X-Tracking-Code": case["code"]})
         found.setdefault("track", {})[kind] = {"resident": _fields(seen, case)}
+        await published(city)
         for service in APIS:
             streams = {role: await _stream(city, service, case, **who) for role, who in ROLES.items()}
             found.setdefault(f"events-{service}", {})[kind] = streams

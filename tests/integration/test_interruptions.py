@@ -51,6 +51,7 @@ async def test_a_city_goes_on_by_itself_after_its_database_was_killed() -> None:
         after = await city.dispatched()
         for case in (before, after):
             await city.handle(case)
+            await city.until_state(case["appeal_id"], "CALLBACK_DUE")
             assert (await city.callback(case)).body["state"] == "CLOSED"
             await city.until_state(case["appeal_id"], "CLOSED")
         await settled(city)

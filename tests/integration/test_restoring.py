@@ -29,7 +29,7 @@ from tests.integration.test_process import START_SECONDS, jiesu
 from tests.integration.test_record import covered, policy_of
 from tests.support.city import AFTER_HOLD, SECRETS, City, a_city
 from tests.support.database import PARTITIONS, TestServer
-from tests.support.waiting import until
+from tests.support.views import published, settled
 
 EVENTS = """
     SELECT partition, position, stream, version, event_id, type, body, leaf_hash FROM events
@@ -47,22 +47,9 @@ async def pool_of(url: str, service: str) -> AsyncIterator[asyncpg.Pool]:
 
 
 async def quiet(city: City) -> None:
-    """Everything is signed, and everybody has heard everything."""
-
-    async def settled() -> bool:
-        heads = {}
-        for name, running in city.running.items():
-            heads[name] = await running.log.heads()
-            signed = await running.pool.fetchval("SELECT max(size) FROM checkpoints")
-            if sum(heads[name]) != signed:
-                return False
-        for running in city.running.values():
-            for row in await running.pool.fetch("SELECT * FROM cursors"):
-                if row["sequence"] < heads[row["source"]][row["partition"]]:
-                    return False
-        return True
-
-    await until(settled)
+    """Everybody has heard everything, and everything is signed."""
+    await settled(city)
+    await published(city)
 
 
 @dataclass
@@ -104,7 +91,8 @@ async def kept(
     home = tmp_path_factory.mktemp("restoring")
     (home / "keys").mkdir()
     for one in fields(SECRETS):
-        (home / "keys" / f"{one.name}.key").write_bytes(getattr(SECRETS, one.name))
+        if isinstance(key := getattr(SECRETS, one.name), bytes):
+            (home / "keys" / f"{one.name}.key").write_bytes(key)
     environment = {"JIESU_HOME": str(home), "JIESU_PARTITIONS": str(PARTITIONS), "COLUMNS": "300"}
     async with new_city() as city:
         closed, waiting, promised = await lived(city)

@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+from shared.engine.tasks import end_all
+
 
 @asynccontextmanager
 async def job(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
@@ -15,6 +17,6 @@ async def job(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]
     try:
         yield task
     finally:
-        task.cancel()
+        await end_all([task])
         with suppress(asyncio.CancelledError):
             await task

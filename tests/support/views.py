@@ -13,6 +13,8 @@ from tests.support.waiting import until
 BEHIND = """
     SELECT count(*) FROM cursors c WHERE c.source = $1 AND c.sequence < ($2::bigint[])[c.partition + 1]"""
 
+NEWEST = "SELECT coalesce(max(size), 0) FROM checkpoints"
+
 
 async def settled(city: City, patience_seconds: float | None = None) -> None:
     """Wait until every consumer of every service has taken every event, and none has stopped."""
@@ -37,6 +39,16 @@ async def quiet(services: Mapping[str, Running]) -> bool:
 
 async def _heads(services: Mapping[str, Running]) -> dict[str, Sequence[int]]:
     return {name: await running.log.heads() for name, running in services.items()}
+
+
+async def published(city: City) -> None:
+    """Wait until the newest checkpoint of every log covers all of it."""
+
+    async def done() -> bool:
+        signed = {name: await one.pool.fetchval(NEWEST) for name, one in city.running.items()}
+        return all(sum(heads) == signed[name] for name, heads in (await _heads(city.running)).items())
+
+    await until(done)
 
 
 async def dump(running: Running, view: View) -> list[tuple[Any, ...]]:
