@@ -1,4 +1,4 @@
-"""How long a client may take: one that is slow on purpose holds a connection, and nothing else, for seconds.
+"""How long a client may take, and how much: one that is slow on purpose holds a connection, and that for seconds.
 
 uvicorn itself waits for ever for the rest of a header, for the rest of a body, and for a client that does not read.
 """
@@ -6,9 +6,13 @@ uvicorn itself waits for ever for the rest of a header, for the rest of a body, 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from shared.engine.ids import SystemIds
+from shared.web.problems import PROBLEM_TYPE, Problem, problem_body
 
 HEADER_SECONDS = 10.0
 """From the first byte of a request, or from the connection, to the end of its header."""
@@ -27,6 +31,7 @@ class PatientProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._header_bytes = 0
+        self._refused_as = "BAD_REQUEST"
         self._within("header", HEADER_SECONDS)
 
     def data_received(self, data: bytes) -> None:
@@ -42,6 +47,9 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._done("header")
         self._header_bytes = 0
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > LARGEST_HEADER:
+            self._refused_as = "HEADER_TOO_LARGE"
+            raise ValueError  # the parser gives up, and the request is refused below
         self._within("body", BODY_SECONDS)
         self._within("still", STILL_SECONDS)
         super().on_headers_complete()
@@ -51,6 +59,15 @@ class PatientProtocol(HttpToolsProtocol):
         self._done("body")
         self._done("still")
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be read as a request is refused as everything else is, and the connection is over."""
+        problem = Problem(self._refused_as)
+        body = problem_body(problem, SystemIds().uuid7())
+        head = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}\r\n"
+        head += f"Content-Type: {PROBLEM_TYPE}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        self.transport.write(head.encode() + body)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -21,10 +21,11 @@ from shared.engine.decider import NotYours, Refused
 from shared.engine.runtime import Running
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings, read_settings
-from shared.eventlog.durable import replace_durably
+from shared.eventlog.durable import create_durably, replace_durably
 from shared.eventlog.kms import KEY_BYTES, MASTER, OLD, FileMasterKeys
 
 AT_ONCE = 1_000
+UNFINISHED = "{} is still there; finish the last rotation with `jiesu keys retire`"
 OTHERS = """
     SELECT ref, wrapped FROM vault.subject_keys
     WHERE wrapped IS NOT NULL AND (octet_length(wrapped) = 60 OR substring(wrapped FOR 5) <> $1) AND ref > $2
@@ -77,10 +78,13 @@ async def allowed(city: dict[str, Running], operation: str, kind: OperationKind,
 async def _rotate(settings: Settings, operation: str) -> int:
     folder = settings.keys_dir
     if (folder / OLD).exists():
-        raise CannotStart(f"{folder / OLD} is still there; finish the last rotation with `jiesu keys retire`")
+        raise CannotStart(UNFINISHED.format(folder / OLD))
     async with all_beside(settings) as city:
         await allowed(city, operation, "KEY_ROTATION", "master")
-        replace_durably(folder / OLD, (folder / MASTER).read_bytes())
+        try:
+            create_durably(folder / OLD, (folder / MASTER).read_bytes())
+        except FileExistsError:  # somebody else rotates at the same moment
+            raise CannotStart(UNFINISHED.format(folder / OLD)) from None
         replace_durably(folder / MASTER, os.urandom(KEY_BYTES))
         return await _wrapped_anew(city["intake"].pool, folder)
 

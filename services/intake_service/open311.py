@@ -218,8 +218,10 @@ async def _holder(request: Request, api_key: str | None) -> Principal:
     try:
         principal: Principal = await request.app.state.doors.holder(request, api_key)
         principal.require(Scope.REGISTER)
-    except Problem:
-        raise Refusal(403, "api_key is not valid") from None
+    except Problem as problem:
+        if problem.code in {"UNAUTHENTICATED", "FORBIDDEN"}:
+            raise Refusal(403, "api_key is not valid") from None
+        raise  # nobody can say now, or too many were wrong
     return principal
 
 

@@ -18,15 +18,15 @@ from shared.engine.telemetry import UNSIGNED
 from shared.engine.witnessing import Witnesses
 from shared.eventlog.notary import Notary
 from shared.eventlog.notes import Signer
-from shared.eventlog.tree import StoredTree
+from shared.eventlog.tree import ONE_AT_A_TIME, StoredTree
 from shared.messaging.bus import Bell
 
 EVERY_SECONDS = 1.0
 COSIGN_SECONDS = 3600.0
 """Witnesses sign their time: so often at least, though nothing happens."""
-PUBLISH = "INSERT INTO checkpoints (size, note) VALUES ($1, $2)"
 PUBLISHED = "SELECT note FROM checkpoints ORDER BY number DESC LIMIT 1"
 PUBLISHED_SIZE = "SELECT size FROM checkpoints ORDER BY number DESC LIMIT 1"
+PUBLISH = f"INSERT INTO checkpoints (size, note) SELECT $1, $2 WHERE $1 >= coalesce(({PUBLISHED_SIZE}), 0)"
 UNSIGNED_NOW = "SELECT sum(position)::bigint - $1::bigint FROM log_heads"
 log = structlog.get_logger()
 
@@ -34,6 +34,13 @@ log = structlog.get_logger()
 def signer_of(settings: Settings, service: str, seed: bytes) -> Signer:
     """Whose signature stands under a service's log."""
     return Signer(f"{settings.origin}/log/{service}", seed)
+
+
+async def publish(pool: asyncpg.Pool, size: int, note: str) -> None:
+    """Unless another process has published a larger one meanwhile: what is published never goes back."""
+    async with pool.acquire() as connection, connection.transaction():
+        await connection.execute(ONE_AT_A_TIME)
+        await connection.execute(PUBLISH, size, note)
 
 
 async def notarise(service: str, pool: asyncpg.Pool, settings: Settings, seed: bytes, bell: Bell) -> Never:
@@ -54,7 +61,7 @@ async def notarise(service: str, pool: asyncpg.Pool, settings: Settings, seed: b
                 note = await notary.sign(size)
                 whole = await witnesses.cosigned(note) if witnesses else note
                 if whole is not None:
-                    await pool.execute(PUBLISH, size, whole)
+                    await publish(pool, size, whole)
                     published, cosigned_at = size, now
             UNSIGNED.labels(service).set(await pool.fetchval(UNSIGNED_NOW, published))
             pause = RETRY_PAUSE_SECONDS

@@ -14,6 +14,26 @@ def write_durably(file: Path, text: str) -> None:
 
 def replace_durably(file: Path, raw: bytes) -> None:
     """The same for bytes. Nobody but the owner may read it."""
+    move_durably(_beside(file, raw), file)
+
+
+def create_durably(file: Path, raw: bytes) -> None:
+    """A file that was not there before. Raises FileExistsError; then the other stands."""
+    beside = _beside(file, raw)
+    try:
+        os.link(beside, file)
+    finally:
+        beside.unlink()
+    _note(file.parent)
+
+
+def move_durably(written: Path, file: Path) -> None:
+    """Put a file that is on disk in the place of another in the same folder, and that on disk too."""
+    written.replace(file)
+    _note(file.parent)
+
+
+def _beside(file: Path, raw: bytes) -> Path:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     beside = file.with_name(f"{file.name}.{gethostname()}-{os.getpid()}.new")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -21,14 +41,13 @@ def replace_durably(file: Path, raw: bytes) -> None:
         opened.write(raw)
         opened.flush()
         os.fsync(opened.fileno())
-    move_durably(beside, file)
+    return beside
 
 
-def move_durably(written: Path, file: Path) -> None:
-    """Put a file that is on disk in the place of another in the same folder, and that on disk too."""
-    written.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
+def _note(folder: Path) -> None:
+    """What a folder lists, on disk."""
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)

@@ -65,6 +65,7 @@ CATALOGUE: dict[str, tuple[int, str]] = {
     "SOURCE_REF_TAKEN": (409, "This source_ref was used for another appeal"),
     "TOO_EARLY": (425, "The view has not reached that position yet"),
     "TOO_MANY_REQUESTS": (429, "You ask more often than is allowed"),
+    "HEADER_TOO_LARGE": (431, "The header is larger than we read"),
     "URGED_RECENTLY": (429, "The unit was reminded a short while ago"),
     "TOO_MANY_ATTEMPTS": (429, "Too many attempts; wait before the next one"),
     "INTERNAL": (500, "Something went wrong on our side"),
@@ -105,17 +106,23 @@ class Problem(Exception):
 
 def problem_response(request: Request, problem: Problem) -> Response:
     """The problem as an HTTP answer."""
+    body = problem_body(problem, request.scope.get("jiesu.request_id", ""))
+    return Response(body, problem.status, problem.headers, PROBLEM_TYPE)
+
+
+def problem_body(problem: Problem, request_id: str) -> bytes:
+    """RFC 9457 section 3, with our `code` and `errors`."""
     body: dict[str, Any] = {
         "type": f"urn:jiesu:problem:{problem.code.lower().replace('_', '-')}",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail or problem.title,
-        "instance": f"urn:uuid:{request.scope.get('jiesu.request_id', '')}",
+        "instance": f"urn:uuid:{request_id}",
         "code": problem.code,
     }
     if problem.errors:
         body["errors"] = list(problem.errors)
-    return Response(orjson.dumps(body), problem.status, problem.headers, PROBLEM_TYPE)
+    return orjson.dumps(body)
 
 
 def problem_of(error: Exception) -> Problem:

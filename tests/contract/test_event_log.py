@@ -6,12 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
-from shared.eventlog.log import Append, KeyTaken, Log, WrongVersion, partition_of
+from shared.eventlog.log import Append, KeyTaken, Log, LogUnavailable, WrongVersion, partition_of
 from shared.eventlog.memory import MemoryLog
 from shared.eventlog.postgres import PostgresLog
 from tests.support.database import PARTITIONS, TestServer
@@ -158,6 +159,18 @@ async def test_two_processes_share_one_log_without_gap_or_fork(server: TestServe
         for partition, head in enumerate(heads):
             positions = [event.position for event in await two.read_partition(partition, 0, 1000)]
             assert positions == list(range(1, head + 1))
+
+
+async def test_who_believes_in_partitions_that_are_not_there_is_told_so_and_stores_nothing(server: TestServer) -> None:
+    async with AsyncExitStack() as stack:
+        log = await postgres_log(stack, server)
+        wide = PostgresLog(log._pool, 4 * PARTITIONS, lambda: None)
+        await stack.enter_async_context(wide.running())
+        beyond = (name for name in map(str, range(100)) if partition_of(name, wide.partitions) >= PARTITIONS)
+        first = replace(append("a-1", 0), routing_key=next(beyond))
+        with pytest.raises(LogUnavailable):
+            await wide.append(first)
+        assert await log.read_stream("a-1") == []
 
 
 FORBIDDEN = [

@@ -26,8 +26,8 @@ def memory() -> int:
 
 def parser_refused(answer: Answer) -> str | None:
     """One 400, and the connection is over: what followed was not taken for a request."""
-    if answer.statuses != [400] or not answer.closed:
-        return f"{answer.statuses}, closed: {answer.closed}"
+    if (answer.statuses, answer.codes) != ([400], ["BAD_REQUEST"]) or not answer.closed:
+        return f"{answer.statuses} {answer.codes}, closed: {answer.closed}"
     return "repeats what was sent" if CANARY.encode() in answer.raw else None
 
 
@@ -39,6 +39,12 @@ async def test_framing_that_can_be_read_in_two_ways_is_refused_and_nothing_behin
     none_wrong([(name, parser_refused(answer)) for name, answer in zip(requests, answers, strict=True)])
     assert await recorded(still) == before
     await still_serving(still)
+
+
+async def test_a_header_that_is_too_large_is_refused_though_it_comes_at_once(still: City) -> None:
+    lines = b"".join(b"X-More-%d: %b\r\n" % (number, b"x" * 7000) for number in range(10))
+    answer = await wire(still, b"GET /intake/v1/channels HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n", 2)
+    assert (answer.statuses, answer.codes, answer.closed) == ([431], ["HEADER_TOO_LARGE"], True)
 
 
 async def test_a_request_that_breaks_off_is_nobodys_error(still: City, capsys: pytest.CaptureFixture[str]) -> None:

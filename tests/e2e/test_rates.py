@@ -45,6 +45,16 @@ async def test_whoever_guesses_is_slowed_down_by_address_and_nobody_else_is(new_
         assert (await guess(city, "198.51.100.1", bearer=city.token("AUDITOR"))).status == 200
 
 
+async def test_whoever_guesses_in_a_form_is_slowed_down_and_told_so(new_city: Cities) -> None:
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with new_city(jobs=False, rate_failed=SLOW) as city:
+        replies = [
+            await city.post("/intake/open311/v2/requests.json", None, None, data=b"api_key=guessed", headers=form)
+            for _ in range(2)
+        ]
+        assert replies[0].status == 403 and refused(replies[1])
+
+
 async def test_an_account_that_is_noisy_is_limited_and_others_are_not(new_city: Cities) -> None:
     async with new_city(jobs=False, rate_account=SLOW) as city:
         first, second = [await city.get(LIST, sub="noisy") for _ in range(2)]

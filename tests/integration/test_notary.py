@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from shared.engine.notarising import publish
 from shared.eventlog import durable
 from shared.eventlog.merkle import consistent
 from shared.eventlog.notary import Notary
@@ -108,6 +109,16 @@ async def test_each_checkpoint_continues_the_last_and_a_new_notary_goes_on(serve
         proof = await here.tree.consistency(5, 305)
         assert consistent(5, 305, proof, first.root, second.root)
         assert await again.sign(305) == again.note
+
+
+async def test_of_two_processes_the_slower_takes_nothing_back_that_was_published(
+    server: TestServer, tmp_path: Path
+) -> None:
+    async with written(server, tmp_path) as here:
+        for size, note in ((9, "nine"), (5, "five"), (9, "nine, signed again"), (12, "twelve")):
+            await publish(here.log._pool, size, note)
+        notes = await here.log._pool.fetch("SELECT note FROM checkpoints ORDER BY number")
+        assert [row["note"] for row in notes] == ["nine", "nine, signed again", "twelve"]
 
 
 async def test_a_shorter_log_is_not_signed(server: TestServer, tmp_path: Path) -> None:

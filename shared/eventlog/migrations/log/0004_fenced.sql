@@ -1,6 +1,7 @@
 -- append_batch runs with its owner's rights, in a schema where the service may create things. PostgreSQL prefers a function
 -- whose parameters fit exactly, wherever it is found on the path: a service's own array_agg(text) would be run by the
 -- owner instead of array_agg(anynonarray). So the path ends at pg_catalog, and the three tables are named with their schema.
+-- And where a partition has no head an event has no position, which fails; it was left out, and called appended.
 DO $$
 DECLARE
     append pg_catalog.regprocedure := (
@@ -9,7 +10,8 @@ DECLARE
     );
 BEGIN
     EXECUTE pg_catalog.regexp_replace(
-        pg_catalog.pg_get_functiondef(append), '\m(FROM|JOIN|INTO|UPDATE) (log_heads|events|idempotency)\M',
+        pg_catalog.replace(pg_catalog.pg_get_functiondef(append), 'a JOIN moved', 'a LEFT JOIN moved'),
+        '\m(FROM|JOIN|INTO|UPDATE) (log_heads|events|idempotency)\M',
         pg_catalog.format('\1 %I.\2', pg_catalog.current_schema()), 'g'
     );
     EXECUTE pg_catalog.format('ALTER FUNCTION %s SET search_path = pg_catalog, pg_temp', append);
