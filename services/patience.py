@@ -44,6 +44,11 @@ class PatientProtocol(HttpToolsProtocol):
         if "header" in self._timers and self._header_bytes > LARGEST_HEADER:
             self.transport.abort()
 
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if "header" not in self._timers:  # the answer before may still be under way
+            self._within("header", HEADER_SECONDS)
+
     def on_headers_complete(self) -> None:
         self._done("header")
         self._header_bytes = 0

@@ -24,6 +24,7 @@ from services.feedback_service.views import RECIPIENTS
 from shared.contracts.codes import Language, NoticeChannel, Satisfaction, Via
 from shared.contracts.upcasters import payload_of
 from shared.engine.decider import NotYours
+from shared.engine.each import Each
 from shared.engine.execute import Decision, Intention
 from shared.engine.runtime import Running
 from shared.web.asking import PublicAsking
@@ -36,7 +37,7 @@ from shared.web.pages import wants_page
 from shared.web.tracking import APPELLANT, WrongCodes, shows_the_code
 
 router = APIRouter()
-_wrong_codes = WrongCodes()
+_wrong_codes = Each(WrongCodes)
 NO_STORE = {"Cache-Control": "no-store"}
 
 
@@ -193,7 +194,7 @@ async def _known_by_code(running: Running, ticket_no: str, headers: Mapping[str,
         row = (await connection.execute(query)).mappings().first()
     if row is not None and shows_the_code(headers, row["tracking_hash"]):
         return row
-    _wrong_codes.note(ticket_no, running.clock.now())
+    _wrong_codes.of(running).note(ticket_no, running.clock.now())
     raise NotYours
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from weakref import WeakKeyDictionary
 
 import orjson
 import shapely
@@ -18,6 +17,7 @@ from services.intake_service.places import Point
 from services.intake_service.reference import DIVISIONS
 from shared.contracts.codes import UnitType
 from shared.contracts.duties import Boundary
+from shared.engine.each import Each
 from shared.engine.runtime import Running
 from shared.language.gazetteer import Division, Gazetteer, Level
 
@@ -72,12 +72,12 @@ class _Kept:
     looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
-_kept: WeakKeyDictionary[Running, _Kept] = WeakKeyDictionary()
+_kept = Each(_Kept)
 
 
 async def atlas_of(running: Running) -> Atlas:
     """The map as it is now, or was a moment ago. One caller looks again, the others go on with what there is."""
-    kept = _kept.setdefault(running, _Kept())
+    kept = _kept.of(running)
     now = asyncio.get_running_loop().time()
     if kept.atlas is not None and (now < kept.until or kept.looking.locked()):
         return kept.atlas

@@ -208,7 +208,7 @@ async def download_by_citizen(ticket_no: str, number: int, request: Request, ask
 
 
 async def _handed_out(running: Running, row: RowMapping, number: int, only_stripped: bool = False) -> Response:
-    if await restricted(running, row["person"]):
+    if await restricted(running, row):
         raise Refused("RESTRICTED", "this person's data is kept and used no more")
     found = next((one for one in await attachments_of(running, row["appeal_id"]) if one["number"] == number), None)
     if found is None:

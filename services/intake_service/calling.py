@@ -12,13 +12,14 @@ from services.intake_service.reading import case_by_ticket, case_row
 from services.intake_service.state import Appeal
 from shared.contracts.codes import CaseState
 from shared.engine.decider import Command, NotYours
+from shared.engine.each import Each
 from shared.engine.execute import Decision, Intention
 from shared.engine.runtime import Running
 from shared.web.commands import Call, Plan
 from shared.web.identity import Ownership
 from shared.web.tracking import WrongCodes, shows_the_code
 
-_wrong_codes = WrongCodes()
+_wrong_codes = Each(WrongCodes)
 
 
 async def known_by_code(running: Running, ticket_no: str, headers: Mapping[str, str]) -> RowMapping:
@@ -27,12 +28,12 @@ async def known_by_code(running: Running, ticket_no: str, headers: Mapping[str, 
     A ticket that does not exist is answered like a wrong code.
     """
     try:
-        row = await case_by_ticket(running, ticket_no, not _wrong_codes.exceeded(ticket_no))
+        row = await case_by_ticket(running, ticket_no, not _wrong_codes.of(running).exceeded(ticket_no))
         if shows_the_code(headers, row["tracking_hash"]):
             return row
         raise NotYours
     except NotYours:
-        _wrong_codes.note(ticket_no, running.clock.now())
+        _wrong_codes.of(running).note(ticket_no, running.clock.now())
         raise
 
 

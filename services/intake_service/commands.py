@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any, Self
-from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, model_validator
 
@@ -21,14 +20,14 @@ from services.intake_service.reading import load_appeal, merges_of
 from services.intake_service.registration import AppealBody, Tickets, facts_of, new_tracking_code
 from services.intake_service.state import Appeal
 from shared.contracts.codes import REFERRALS, CaseState, Route
+from shared.engine.each import Each
 from shared.engine.execute import Decision, Intention
-from shared.engine.runtime import Running
 from shared.web.commands import Call, CommandRoute, Plan
 from shared.web.fields import Body, ShortText, Text, Uuid
 from shared.web.identity import Scope
 from shared.web.tracking import APPELLANT
 
-_tickets: WeakKeyDictionary[Running, Tickets] = WeakKeyDictionary()
+_tickets = Each(Tickets)
 
 
 class Receipt(BaseModel):
@@ -100,7 +99,7 @@ async def register(call: Call[AppealBody]) -> Plan:
     facts = facts_of(
         body,
         locate(body.location, await atlas_of(running)),
-        ticket_no=await _tickets.setdefault(running, Tickets()).number(running.pool, call.now),
+        ticket_no=await _tickets.of(running).number(running.pool, call.now),
         tracking_code=tracking_code,
         client=client,
         now=call.now,

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping, Text, any_, bindparam, func, select, text
+from sqlalchemy import ColumnElement, RowMapping, Text, any_, bindparam, func, not_, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.intake_service.places import Point, TooWide, cells_around, distance
 from services.intake_service.policy import likeness_policy
+from services.intake_service.reading import dealt_with
 from services.intake_service.search import REGISTERED, SEARCH, point_of
-from services.intake_service.views import CASES, PERSONS, STORY
+from services.intake_service.views import CASES, STORY
 from shared.engine.runtime import Running
 from shared.eventlog.sealing import sealed_refs, unseal_data
 from shared.language.likeness import bands, likeness, token, tokens
@@ -58,7 +59,7 @@ class Wanted:
             found.append(SEARCH.c.words.overlap([token(key, cell) for cell in cells]))
         # An array, so that the index is asked first: a planner that sees a LIMIT would rather walk through all cases.
         ids = func.array(select(SEARCH.c.appeal_id).where(*found).scalar_subquery(), type_=ARRAY(Text))
-        return [CASES.c.appeal_id == any_(ids), in_use(CASES.c.person)]
+        return [CASES.c.appeal_id == any_(ids), in_use()]
 
     def is_met(self, facts: Mapping[str, Any]) -> bool:
         """Whether these opened facts are what was wanted."""
@@ -73,10 +74,9 @@ class Wanted:
         return True
 
 
-def in_use(person: Any) -> Any:
-    """As SQL: that a person's data is not restricted."""
-    kept = select(PERSONS.c.ref).where(PERSONS.c.standing == "RESTRICTED")
-    return person.not_in(kept)
+def in_use() -> ColumnElement[bool]:
+    """As SQL, of a row of CASES: that what it says of a person is not restricted."""
+    return not_(dealt_with(CASES.c.person, CASES.c.registered_at, "RESTRICTED"))
 
 
 def wanted(q: str | None, near: str | None) -> Wanted:
@@ -154,7 +154,7 @@ async def _candidates(running: Running, buckets: list[int], person: str | None, 
 
 
 async def _cases(running: Running, appeal_ids: Sequence[str]) -> dict[str, RowMapping]:
-    query = select(CASES).where(CASES.c.appeal_id.in_(appeal_ids), in_use(CASES.c.person))
+    query = select(CASES).where(CASES.c.appeal_id.in_(appeal_ids), in_use())
     async with running.reads.connect() as connection:
         rows = (await connection.execute(query)).mappings()
         return {row["appeal_id"]: row for row in rows if row["state"] is not None}

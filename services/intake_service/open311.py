@@ -226,7 +226,7 @@ async def _holder(request: Request, api_key: str | None) -> Principal:
 
 
 async def _rows(running: Running, conditions: list[Any], limit: int, skip: int) -> list[RowMapping]:
-    shown = (CASES.c.channel == "OPEN311", CASES.c.state.is_not(None), in_use(CASES.c.person))
+    shown = (CASES.c.channel == "OPEN311", CASES.c.state.is_not(None), in_use())
     query = select(CASES).where(*shown, *conditions)
     query = query.order_by(CASES.c.registered_at.desc(), CASES.c.appeal_id.desc()).limit(limit).offset(skip)
     async with running.reads.connect() as connection:

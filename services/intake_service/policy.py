@@ -59,19 +59,21 @@ class AccessPolicy:
     """access.toml"""
 
     version: str
+    key_roles: frozenset[str]
     most_live_keys: int
     longest_key_life: timedelta
     approval_good_for: timedelta
+    measure_good_for: timedelta
+    reveals_an_hour: int
 
 
 @cache
 def access_policy() -> AccessPolicy:
-    """How long keys and approvals are good."""
+    """For whom keys are, and how long they and approvals are good."""
     table = _read("access.toml")
-    return AccessPolicy(
-        table["version"], table["most_live_keys"], _DURATION.validate_python(table["longest_key_life"]),
-        _DURATION.validate_python(table["approval_good_for"]),
-    )  # fmt: skip
+    for name in ("longest_key_life", "approval_good_for", "measure_good_for"):
+        table[name] = _DURATION.validate_python(table[name])
+    return AccessPolicy(**table | {"key_roles": frozenset(table["key_roles"])})
 
 
 @cache

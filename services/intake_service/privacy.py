@@ -12,12 +12,14 @@ from services.intake_service.along_the_way import Reveal
 from services.intake_service.appeal import APPEAL
 from services.intake_service.finding import opened_facts
 from services.intake_service.person import PERSON, Take
+from services.intake_service.policy import access_policy
 from services.intake_service.reading import case_row, restricted
 from services.intake_service.search import SEARCH
 from services.intake_service.views import PERSONS
 from shared.contracts.codes import Measure
 from shared.contracts.envelope import Envelope, rfc3339
 from shared.engine.decider import NotYours, Refused
+from shared.engine.each import Each
 from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.eventlog.postgres import Connection
@@ -26,11 +28,15 @@ from shared.web.commands import Call, CommandRoute, Plan, state_and_version
 from shared.web.fields import Body
 from shared.web.identity import Ownership, Principal, Reach, Scope
 from shared.web.paging import Window, page
+from shared.web.rates import Buckets
 
 router = APIRouter()
 CanReveal = Annotated[Asking, Depends(reads(Scope.REVEAL))]
 CanKeep = Annotated[Asking, Depends(reads(Scope.KEEP_PERSONS))]
 DESTROY = "SELECT vault.destroy_keys($1)"
+HOUR = 3600.0
+_shown = Each(lambda: Buckets(access_policy().reveals_an_hour / HOUR, burst_seconds=HOUR))
+"""How many each account has been shown of late."""
 FORGET = "DELETE FROM search WHERE appeal_id = ANY($1)"
 
 
@@ -44,7 +50,11 @@ class MeasureBody(Body):
 async def reveal(
     appeal_id: str, asking: CanReveal, purpose: Annotated[str, Query(min_length=2, max_length=200)]
 ) -> Response:
-    """For whom it is due: the hotline, and the unit that owns the order unless the identity is hidden from it."""
+    """For whom it is due: the hotline, and the unit that owns the order unless the identity is hidden from it.
+
+    One after another, not all of them: an account is shown so many an hour (access.toml).
+    """
+    _shown.of(asking.running).take(asking.principal.sub)
     shown = await revealed(asking.running, appeal_id, asking.principal, purpose)
     return JSONResponse(shown, headers={"Cache-Control": "no-store"})
 
@@ -65,7 +75,7 @@ async def must_be_shown(running: Running, appeal_id: str, principal: Principal) 
     leads = Ownership(frozenset(filter(None, [row["lead_unit"]])), row["cc_district"], row["client"])
     if hidden or not principal.can_see(Scope.REVEAL, leads):  # whoever only helps reads the matter, not the name
         raise NotYours
-    if await restricted(running, row["person"]):
+    if await restricted(running, row):
         raise Refused("RESTRICTED", "this person's data is kept and used no more")
 
 
@@ -93,8 +103,10 @@ async def _take(call: Call[MeasureBody], measure: Measure) -> Plan:
         rows = (await connection.execute(of_theirs.order_by(SEARCH.c.appeal_id))).all()
     if not rows and measure is not Measure.RESTORE:
         raise NotYours
-    appeals, keys = tuple(row.appeal_id for row in rows), tuple(row.subject_key for row in rows)
-    command = Take(at=call.now, actor=call.actor, measure=measure, ground=call.body.ground, appeals=appeals, keys=keys)
+    keys, good_for = {row.appeal_id: row.subject_key for row in rows}, access_policy().measure_good_for
+    command = Take(
+        at=call.now, actor=call.actor, measure=measure, ground=call.body.ground, keys=keys, good_for=good_for
+    )
     return Plan(Intention(PERSON, call.subject, command), state_and_version)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
-from sqlalchemy import RowMapping, false, func, or_, select, true
+from sqlalchemy import ColumnElement, RowMapping, exists, false, func, or_, select, true
 from sqlalchemy.sql import Select
 
 from services.intake_service.appeal import APPEAL
@@ -138,7 +138,7 @@ async def opened_story(running: Running, row: RowMapping) -> list[dict[str, Any]
     if all(event["type"] != REGISTERED for event in story):  # one view may be ahead of another
         await running.own_views_settled(row["appeal_id"])
         story = await _story(running, row["appeal_id"])
-    opener: Opens = Closed() if await restricted(running, row["person"]) else running.keyring
+    opener: Opens = Closed() if await restricted(running, row) else running.keyring
     await running.keyring.load({ref for event in story for ref in sealed_refs(event["type"], event["data"])})
     return [_opened(opener, event) for event in story]
 
@@ -173,11 +173,17 @@ def _opened(opener: Opens, event: dict[str, Any]) -> dict[str, Any]:
     return {**event, "data": unseal_data(opener, event["type"], event["data"], place)}
 
 
-async def restricted(running: Running, person: str) -> bool:
-    """Whether a person's data is kept and used no more."""
-    query = select(PERSONS.c.standing).where(PERSONS.c.ref == person)
+async def restricted(running: Running, row: RowMapping) -> bool:
+    """Whether what this case says of a person is kept and used no more."""
+    query = select(dealt_with(row["person"], row["registered_at"], "RESTRICTED"))
     async with running.reads.connect() as connection:
-        return bool(await connection.scalar(query) == "RESTRICTED")
+        return bool(await connection.scalar(query))
+
+
+def dealt_with(person: Any, registered_at: Any, *standings: str) -> ColumnElement[bool]:
+    """As SQL, of columns or values: that a person's data stands so since after this appeal of theirs."""
+    since = (PERSONS.c.ref == person, PERSONS.c.standing.in_(standings), PERSONS.c.standing_at >= registered_at)
+    return exists().where(*since)
 
 
 def _told(event: dict[str, Any]) -> dict[str, Any]:

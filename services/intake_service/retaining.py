@@ -1,7 +1,7 @@
 """保存期限: whose data is due to be restricted or erased, by terms that are data (retention.toml). PIPL Art 19 and 47.
 
-Nothing happens by itself: two officers decide (privacy.py). A person is due when all of their appeals are over and the
-longest of the terms, counted from the last change of each appeal, has run out.
+Nothing happens by itself: two officers decide (privacy.py). A person is due when all of their appeals, since something
+was last done, are over and the longest of the terms, counted from the end of each, has run out.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import TypeAdapter
-from sqlalchemy import ColumnElement, DateTime, case, exists, func, not_, select
+from sqlalchemy import ColumnElement, DateTime, case, func, not_, select
 from starlette.responses import JSONResponse, Response
 
 from services.intake_service.policy import DATA
-from services.intake_service.views import CASES, PERSONS
+from services.intake_service.reading import dealt_with
+from services.intake_service.views import CASES
 from shared.contracts.codes import ENDED
 from shared.contracts.envelope import rfc3339
 from shared.web.asking import Asking, reads
@@ -66,11 +67,12 @@ async def due(
     version, known = terms()
     longest = max(term.restrict if measure == "RESTRICT" else term.erase for term in known)
     term = case(*((one.fits(), one.restrict if measure == "RESTRICT" else one.erase) for one in known), else_=longest)
-    due_at = func.max(CASES.c.updated_at + term, type_=DateTime(timezone=True)).label("due_at")
-    done = PERSONS.c.standing.in_(("RESTRICTED", "ERASED") if measure == "RESTRICT" else ("ERASED",))
+    ended = func.coalesce(CASES.c.ended_at, CASES.c.updated_at)
+    due_at = func.max(ended + term, type_=DateTime(timezone=True)).label("due_at")
+    done = ("RESTRICTED", "ERASED") if measure == "RESTRICT" else ("ERASED",)
     query = (
         select(CASES.c.person, func.count().label("appeals"), due_at)
-        .where(CASES.c.person.is_not(None), not_(exists().where(PERSONS.c.ref == CASES.c.person, done)))
+        .where(CASES.c.person.is_not(None), not_(dealt_with(CASES.c.person, CASES.c.registered_at, *done)))
         .group_by(CASES.c.person)
         .having(func.bool_and(CASES.c.state.in_(sorted(ENDED))), due_at <= asking.running.clock.now())
         .order_by(due_at, CASES.c.person)

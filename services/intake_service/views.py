@@ -86,6 +86,7 @@ PERSONS = Table(
     Column("ref", Text, primary_key=True),
     Column("state", Text),
     Column("standing", Text),
+    Column("standing_at", DateTime(timezone=True)),
     Column("ground", Text),
     Column("updated_at", DateTime(timezone=True)),
 )
@@ -163,8 +164,12 @@ class Story(View):
 
 
 class Persons(KeyedView):
-    """One row a person whose data something was done with, or is to be done with."""
+    """One row a person whose data something was done with, or is to be done with.
 
+    What was done is about the appeals until then: whoever comes again is helped as anybody is.
+    """
+
+    VERSION = 2
     table = PERSONS
     sources = ("intake",)
     indexes = ("updated_at, ref",)
@@ -177,7 +182,7 @@ class Persons(KeyedView):
         if standing is None:
             row.update(state=f"{event.data['measure']}_REQUESTED", ground=event.data["ground"])
         else:
-            row.update(state=standing, standing=standing)
+            row.update(state=standing, standing=standing, standing_at=event.time)
         row["updated_at"] = event.time
 
 

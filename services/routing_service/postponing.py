@@ -146,7 +146,12 @@ def _ask(command: AskExtension, order: Order) -> Sequence[Payload]:
     answer = command.limits.answer_until(command.at)
     return [
         ExtensionRequested(
-            unit_id=unit, until=command.until, reason=command.reason, round=order.round, answer_due_at=answer
+            unit_id=unit,
+            until=command.until,
+            reason=command.reason,
+            round=order.round,
+            answer_due_at=answer,
+            by=command.actor.sub,
         )
     ]
 
@@ -190,6 +195,8 @@ def _asked(name: str, command: Command, order: Order) -> ExtensionRequested:
         raise IllegalTransition(name, str(order.state))
     if command.actor.unit_id == order.extension.unit_id:
         raise Refused("OWN_CASE", "whoever asks for more time does not grant it")
+    if command.actor.sub is not None and command.actor.sub == order.extension.by:
+        raise Refused("SECOND_OFFICER_NEEDED", "another person must grant it")
     return order.extension
 
 

@@ -31,7 +31,7 @@ from shared.engine.decider import NotYours
 from shared.web.asking import Asking, reads
 from shared.web.bodies import parse_body, read_body
 from shared.web.fields import Body, Moment
-from shared.web.identity import Ownership, Scope, granted
+from shared.web.identity import Ownership, Scope
 from shared.web.paging import Window, page
 from shared.web.problems import Problem, pointer, validation_problem
 
@@ -39,11 +39,6 @@ router = APIRouter()
 CanSimulate = Annotated[Asking, Depends(reads(Scope.READ_SCORES))]
 MOST_PERIODS = 24
 """Of one simulation."""
-
-
-def _within_reach(asking: Asking, whose: Ownership) -> bool:
-    """Whether the caller may see single appeals of these. Analysts see figures of every appeal."""
-    return Scope.READ not in granted(asking.principal.roles) or asking.principal.can_see(Scope.READ, whose)
 
 
 @router.get("/v1/appeals/{appeal_id}/explanation", summary="Why an appeal counts or not, and for how much")
@@ -57,7 +52,7 @@ async def get_explanation(
     at = past(as_of, now)
     async with snapshot(asking.running) as connection:
         life = await read_life(connection, appeal_id)
-        if not _within_reach(asking, owned(life)):
+        if not asking.principal.can_see(Scope.READ, owned(life)):
             raise NotYours
         if at is not None:
             life = life_of(life.facts, at)
@@ -121,7 +116,8 @@ async def list_appeals(
     now = asking.running.clock.now()
     async with snapshot(asking.running) as connection:
         units = await units_at(connection, None)
-        if unit_id not in units or not _within_reach(asking, Ownership(frozenset({unit_id}), units[unit_id].parent_id)):
+        whose = Ownership(frozenset({unit_id}), units[unit_id].parent_id) if unit_id in units else None
+        if whose is None or not asking.principal.can_see(Scope.READ, whose):
             raise NotYours
         rules = await policy_for(connection, policy, period, now)
     names = behind({unit_id}, units, rules)

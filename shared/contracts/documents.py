@@ -5,6 +5,7 @@ JSON Schema 2020-12; AsyncAPI 3.0.0; CloudEvents 1.0.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from shared.contracts.catalogue import CATALOGUE, EventType
@@ -77,6 +78,7 @@ def _open(schema: Any) -> Any:
     return [_open(one) for one in schema] if isinstance(schema, list) else schema
 
 
+@cache
 def asyncapi(service: ServiceName) -> dict[str, Any]:
     """AsyncAPI 3.0.0: what a service sends to its topic, and what it receives from the others'."""
     sent = [event for event in CATALOGUE.values() if event.owner == service]

@@ -228,11 +228,13 @@ class AppellantRevealed(_Intake):
 
 
 class AppellantMeasureRequested(_Intake):
-    """One officer asks for a measure; another one must confirm. `by` is the account that asked."""
+    """One officer asks for a measure; another one must confirm in time. `by` is the account that asked."""
 
     measure: Measure
     ground: str
     by: str
+    appeals: tuple[str, ...] = ()
+    good_until: Instant | None = None
 
 
 class AppellantRestricted(_Intake):

@@ -140,6 +140,7 @@ class ExtensionRequested(_Routing):
     reason: Personal
     round: int
     answer_due_at: Instant | None = None
+    by: str | None = None
 
 
 class ExtensionGranted(_Routing):

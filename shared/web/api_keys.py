@@ -6,12 +6,14 @@ may be good at once, so that a new one can be brought into use before the old on
 
 from __future__ import annotations
 
+import asyncio
+import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from hmac import compare_digest
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 import asyncpg
@@ -21,6 +23,7 @@ from shared.eventlog.postgres import LOST
 from shared.web.identity import Principal
 from shared.web.problems import Problem
 
+T = TypeVar("T")
 _FORM = re.compile(r"(jiesu_([0-9a-f]{16})_([0-9a-f]{64}))_([0-9a-f]{8})")
 LOOK_AGAIN_SECONDS = 5.0
 """A key that is revoked or made takes effect in every process within this time."""
@@ -66,7 +69,9 @@ class ApiKeys:
 
     def __init__(self, pool: asyncpg.Pool, clock: Clock) -> None:
         self._pool, self._clock = pool, clock
-        self._known: OrderedDict[str, _Known | float] = OrderedDict()
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._unknown: OrderedDict[str, float] = OrderedDict()
+        self._strangers = asyncio.Semaphore(1)
 
     async def principal(self, text: str) -> Principal:
         """The caller behind a key. Raises UNAUTHENTICATED; UNAVAILABLE when the vault cannot be read."""
@@ -77,27 +82,51 @@ class ApiKeys:
         known = await self._look_up(key[0], now)
         if known is None or not compare_digest(known.digest, key[1]) or known.principal.expires <= now:
             raise Problem("UNAUTHENTICATED")
+        if known.looked_at == now:
+            await self._asked(self._pool.execute(USED, key[0], self._clock.now().date()))
         return known.principal
 
     async def _look_up(self, key_id: str, now: float) -> _Known | None:
-        found = self._known.get(key_id)
-        looked_at = found.looked_at if isinstance(found, _Known) else found
-        if looked_at is None or not looked_at <= now < looked_at + LOOK_AGAIN_SECONDS:
-            try:
-                found = await self._read(key_id, now)
-            except LOST as error:
-                raise Problem("UNAVAILABLE") from error
-            self._known[key_id] = found or now
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        return found if isinstance(found, _Known) else None
+        known = self._known.get(key_id)
+        if known is not None and _fresh(known.looked_at, now):
+            return known
+        if known is not None:
+            return self._note(key_id, await self._read(key_id, now), now)
+        async with self._strangers:  # whoever makes up keys takes one connection at a time
+            if _fresh(self._unknown.get(key_id, -math.inf), now):
+                return self._known.get(key_id)
+            return self._note(key_id, await self._read(key_id, now), now)
+
+    def _note(self, key_id: str, found: _Known | None, now: float) -> _Known | None:
+        self._known.pop(key_id, None)
+        if found is None:
+            _remember(self._unknown, key_id, now)
+        else:
+            _remember(self._known, key_id, found)
+        return found
+
+    async def _asked(self, question: Awaitable[T]) -> T:
+        try:
+            return await question
+        except LOST as error:
+            raise Problem("UNAVAILABLE") from error
 
     async def _read(self, key_id: str, now: float) -> _Known | None:
-        row = await self._pool.fetchrow(READ, key_id)
+        row = await self._asked(self._pool.fetchrow(READ, key_id))
         if row is None:
             return None
-        await self._pool.execute(USED, key_id, self._clock.now().date())
         scopes = frozenset(row["scopes"]) if row["scopes"] else None
         expires = row["expires_at"].timestamp()
         principal = Principal(f"key:{row['client']}", (row["role"],), row["unit_id"], row["district"], expires, scopes)
         return _Known(row["digest"], principal, now)
+
+
+def _fresh(looked_at: float, now: float) -> bool:
+    return looked_at <= now < looked_at + LOOK_AGAIN_SECONDS
+
+
+def _remember(among: OrderedDict[str, T], key_id: str, found: T) -> None:
+    among[key_id] = found
+    among.move_to_end(key_id)
+    while len(among) > REMEMBERED:
+        among.popitem(last=False)

@@ -5,6 +5,7 @@ Deny by default: `create_app` refuses to build a service that has a route withou
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -151,12 +152,27 @@ def _refuse_unscoped(router: APIRouter) -> None:
             raise RouteWithoutScope(getattr(route, "path", repr(route)))
 
 
+class _Look:
+    """One look at a time, however many ask: whoever comes meanwhile is told what it finds."""
+
+    def __init__(self, running: Running) -> None:
+        self._running = running
+        self._task: asyncio.Task[dict[str, str]] | None = None
+
+    async def reasons(self) -> dict[str, str]:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(why_not_ready(self._running))
+        return await asyncio.shield(self._task)
+
+
 def _operational(running: Running) -> list[Route]:
+    look = _Look(running)
+
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})
 
     async def ready(_: Request) -> Response:
-        reasons = await why_not_ready(running)
+        reasons = await look.reasons()
         body: dict[str, Any] = {"status": "not ready" if reasons else "ready", "reasons": reasons}
         body |= {
             "service": running.service.name,

@@ -1,8 +1,8 @@
 """Who comes in: every request passes here once, before anything is read for it.
 
 A bearer token of the issuer (of our own in the embedded mode), or an API key; then the rate, then whether a role gives
-the scope. What fails costs the address a place in a smaller bucket, so that guessing is slow; who proves themselves is
-never kept out by what others fail at behind the same gateway.
+the scope. What fails costs the address a place in a smaller bucket and is soon answered with 429; who proves themselves
+is never kept out by what others fail at behind the same gateway.
 """
 
 from __future__ import annotations

@@ -151,11 +151,13 @@ _WIDEST = [Reach.ALL, Reach.DISTRICT, Reach.UNIT, Reach.OWN]
 
 
 @cache
-def granted(roles: tuple[str, ...]) -> dict[Scope, tuple[str, Reach]]:
+def _granted(roles: tuple[str, ...], narrowed: frozenset[str] | None) -> dict[Scope, tuple[str, Reach]]:
     """What these roles may do: for each scope the role with the widest reach, and that reach."""
     grants: dict[Scope, tuple[str, Reach]] = {}
     for role in roles:
         for scope, reach in PERMISSIONS.get(role, {}).items():
+            if narrowed is not None and scope not in narrowed:
+                continue
             if scope not in grants or _WIDEST.index(reach) < _WIDEST.index(grants[scope][1]):
                 grants[scope] = (role, reach)
     return grants
@@ -190,13 +192,17 @@ class Principal:
         """Raises FORBIDDEN unless one of the roles has this scope."""
         if self.scopes is not None and scope not in self.scopes:
             raise Problem("FORBIDDEN", f"this key was not made for {scope}")
-        if scope not in granted(self.roles):
+        if not self.may(scope):
             able = [role for role, may in PERMISSIONS.items() if scope in may]
             raise Problem("FORBIDDEN", f"this needs {scope}, which {', '.join(able)} may")
 
-    def reach(self, scope: Scope) -> Reach:
-        """The widest reach that the roles give for a scope."""
-        return granted(self.roles)[scope][1]
+    def may(self, scope: Scope) -> bool:
+        """Whether the caller has this scope, over whatever."""
+        return scope in _granted(self.roles, self.scopes)
+
+    def reach(self, scope: Scope) -> Reach | None:
+        """The widest reach that the roles give for a scope; None where they do not give it."""
+        return _granted(self.roles, self.scopes)[scope][1] if self.may(scope) else None
 
     def can_see(self, scope: Scope, owned: Ownership) -> bool:
         """Whether a thing lies within the caller's reach for a scope."""
@@ -210,15 +216,16 @@ class Principal:
                 return self.unit_id is not None and self.unit_id in owned.units
             case Reach.OWN:
                 return owned.client == self.sub
+        return False
 
     @property
     def outside(self) -> bool:
-        """Whether names that are to be hidden are hidden from this caller: they are from units and districts."""
-        return self.reach(Scope.READ) in {Reach.UNIT, Reach.DISTRICT}
+        """Whether names that are to be hidden are hidden from this caller: only the hotline and the client see them."""
+        return self.reach(Scope.READ) not in {Reach.ALL, Reach.OWN}
 
     def actor(self, scope: Scope) -> Actor:
         """How the caller appears on the record: the role that this was done in."""
-        return Actor(granted(self.roles)[scope][0], self.unit_id, self.sub)
+        return Actor(_granted(self.roles, self.scopes)[scope][0], self.unit_id, self.sub)
 
 
 ANYBODY = Principal("anonymous", ())

@@ -23,10 +23,10 @@ FETCH_SECONDS, LARGEST_DOCUMENT = 5.0, 256 * 1024
 FRESH_SECONDS, SHORTEST_PAUSE_SECONDS = 300.0, 10.0
 """Keys are looked up anew after the one, and for a key that we do not know not more often than the other."""
 HEADER_MEMBERS = frozenset({"alg", "kid", "typ"})
+"""Keys inside or beside a token (`jwk`, `jku`, `x5u`), and extensions that must be understood (`crit`), are refused."""
 TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 SHORTEST_RSA = 2048 // 6
 """Characters of a modulus: shorter keys are not believed (NIST SP 800-131A)."""
-"""Keys inside or beside a token (`jwk`, `jku`, `x5u`), and extensions that must be understood (`crit`), are refused."""
 UNREADABLE = (JoseError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, OverflowError, AttributeError)
 """What the libraries raise for a key that is none."""
 KINDS = frozenset({"RSA", "EC", "OKP"})
@@ -74,8 +74,9 @@ class Issuer:
             except (aiohttp.ClientError, TimeoutError, ValueError, KeyError, TypeError, JoseError) as error:
                 log.error("cannot fetch the issuer's keys", reason=type(error).__name__)
                 return
-            self._keys = keys
-            self._remembered.forget()
+            if keys.as_dict() != self._keys.as_dict():
+                self._keys = keys
+                self._remembered.forget()
 
     def _due(self, kid: str) -> bool:
         age = asyncio.get_running_loop().time() - self._fetched
@@ -93,7 +94,10 @@ class Issuer:
             keys = (await _document(http, where))["keys"]
         if not isinstance(keys, list):
             raise ValueError("keys are a list")
-        return KeySet([read for key in keys if (read := _read(key))])
+        usable = [read for key in keys if (read := _read(key))]
+        if not usable:
+            raise ValueError("none of its keys can be used")
+        return KeySet(usable)
 
 
 def _read(key: Any) -> Key | None:

@@ -24,9 +24,14 @@ Address = IPv4Address | IPv6Address
 class Buckets:
     """A bucket per name; the least recently used are forgotten, which is as good as full."""
 
-    def __init__(self, per_second: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        per_second: float,
+        clock: Callable[[], float] = time.monotonic,
+        burst_seconds: float = BURST_SECONDS,
+    ) -> None:
         self._each, self._clock = 1 / per_second, clock
-        self.limit = max(1, round(per_second * BURST_SECONDS))
+        self.limit = max(1, round(per_second * burst_seconds))
         self._full_at: OrderedDict[str, float] = OrderedDict()
 
     def left(self, name: str) -> int:

@@ -53,9 +53,12 @@ def reach_of(principal: Principal) -> dict[str, Any]:
         "roles": list(principal.roles),
         "unit_id": principal.unit_id,
         "district": principal.district,
+        "scopes": None if principal.scopes is None else sorted(principal.scopes),
     }
 
 
 def principal_of(reach: Mapping[str, Any]) -> Principal:
     """The inverse of reach_of."""
-    return Principal(reach["sub"], tuple(reach["roles"]), reach["unit_id"], reach["district"])
+    scopes = reach.get("scopes")
+    narrowed = None if scopes is None else frozenset(scopes)
+    return Principal(reach["sub"], tuple(reach["roles"]), reach["unit_id"], reach["district"], scopes=narrowed)

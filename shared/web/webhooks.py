@@ -24,7 +24,7 @@ from shared.engine.webhooks import ACTIVE, WEBHOOKS_KEY, Deliverer, consumer_of,
 from shared.eventlog.log import Recorded
 from shared.web.asking import Asking, reads
 from shared.web.bodies import parse_body, read_body
-from shared.web.identity import Scope, granted
+from shared.web.identity import Scope
 from shared.web.problems import Problem
 from shared.web.visibility import Owners, Told, principal_of, reach_of, told
 
@@ -139,7 +139,7 @@ async def _mine(asking: Asking, webhook_id: str) -> Any:
 
 def _keeps_all(asking: Asking) -> bool:
     """Whoever administers the city also lists and ends what others have subscribed to."""
-    return Scope.KEEP_WEBHOOKS in granted(asking.principal.roles)
+    return asking.principal.may(Scope.KEEP_WEBHOOKS)
 
 
 def _shown(row: Any) -> dict[str, Any]:

@@ -130,10 +130,11 @@ async def test_no_key_is_made_for_more_than_its_role_or_longer_than_allowed(own:
         ({"role": "GOD"}, 422),
         ({"role": "MUNICIPAL_ADMIN"}, 422),
         ({"role": "HOTLINE_SUPERVISOR"}, 422),
-        ({"role": "HOTLINE_SUPERVISOR", "scopes": ["appeal:read", "appellants:keep"]}, 422),
+        ({"role": "HOTLINE_SUPERVISOR", "scopes": ["appeal:read"]}, 422),
+        *(({"role": role}, 422) for role in ("AGENT", "AUDITOR", "CALLBACK_OFFICER", "STREET_HANDLER")),
         ({"expires_at": long}, 409),
         ({"expires_at": rfc3339(own.clock.now())}, 409),
-        ({"client": "a b"}, 422),
+        *(({"client": name}, 422) for name in ("a b", "team/app", ".", "..", "")),
         ({"client": "x" * 65}, 422),
     ]
     for changes, status in wrong:

@@ -111,7 +111,7 @@ ASKED = {
     "}/appeals": "period=2026-11",
 }
 SCORED = (r"/scoring/v1/(appeals/{appeal_id}/explanation|units/{unit_id}/appeals|exclusions)",)
-"""Single appeals in scoring go by the reach of READ; analysts, who have none, see the figures of every appeal."""
+"""Single appeals in scoring go by the reach of READ; analysts, who have none, see tables."""
 
 
 @dataclass(frozen=True)
@@ -175,10 +175,10 @@ def _due(door: Door, actor: Actor, side: Side | None) -> int:
 def _due_to(door: Door, actor: Actor, side: Side | None) -> int:
     scope, may = door.scope, PERMISSIONS[actor.role or ""]
     if _is(door.path, *SCORED):
-        scope = Scope.READ if Scope.READ in may else scope
+        scope = Scope.READ
     assert scope is not None
     if side is None:
-        return 0 if may[scope] is Reach.ALL and _is(door.path, *EMPTY_WHEN_MISSING) else 404
+        return 0 if may.get(scope) is Reach.ALL and _is(door.path, *EMPTY_WHEN_MISSING) else 404
     if _is(door.path, BY_ACCOUNT):
         return 0 if actor.sub == side.client or Scope.KEEP_WEBHOOKS in may else 404
     narrow = NARROW.get(door.path.partition("{appeal_id}/")[2]) if "/orders/" in door.path else None

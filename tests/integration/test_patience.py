@@ -266,6 +266,18 @@ async def test_requests_that_come_together_are_all_answered(stage: Stage) -> Non
         assert [await client.answer() for _ in range(5)] == [b"quick"] * 3 + [b"1000", b"quick"]
 
 
+@pytest.mark.parametrize("header_seconds", [0.3, PATIENCE_SECONDS], ids=["by time", "by size"])
+async def test_a_header_behind_an_answer_that_is_under_way_is_cut_like_any(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, header_seconds: float
+) -> None:
+    monkeypatch.setattr(patience, "HEADER_SECONDS", header_seconds)
+    async with connected(stage) as client:
+        client.send(QUICK.replace(b"quick", b"slow"))
+        await stage.asked.wait()
+        client.send(QUICK[:-2])
+        await client.drip(b"X-More: " + b"x" * 4000 + b"\r\n")
+
+
 async def test_others_are_served_while_many_are_slow(stage: Stage) -> None:
     opened = [await asyncio.open_connection("127.0.0.1", stage.port) for _ in range(100)]
     slow = [Client(*pair) for pair in opened]

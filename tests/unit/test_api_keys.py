@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from datetime import datetime, timedelta
@@ -14,9 +15,11 @@ import pytest
 from shared.engine.clock import ManualClock
 from shared.web import api_keys
 from shared.web.api_keys import LOOK_AGAIN_SECONDS, ApiKeys, NewKey, new_key, parsed
-from shared.web.identity import Scope
+from shared.web.identity import Ownership, Scope
 from shared.web.problems import Problem
+from shared.web.visibility import principal_of, reach_of
 from tests.support.city import START
+from tests.support.waiting import seen, until
 
 KEY = new_key(lambda count: bytes(range(count)))
 OTHER = new_key(lambda count: bytes(range(100, 100 + count)))
@@ -30,6 +33,9 @@ class Vault:
     def __init__(self) -> None:
         self.rows: dict[str, dict[str, Any]] = {}
         self.reads, self.gone = 0, False
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.at_once = self.most_at_once = 0
         self.used: list[tuple[str, str]] = []
 
     def keep(self, key: NewKey, days: float = 1, **changes: Any) -> None:
@@ -42,6 +48,10 @@ class Vault:
         self.reads += 1
         if self.gone:
             raise OSError
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await self.may_answer.wait()
+        self.at_once -= 1
         return self.rows.get(key_id)
 
     async def execute(self, statement: str, key_id: str, day: Any) -> None:
@@ -146,6 +156,11 @@ async def test_scopes_narrow_what_the_role_gives_and_widen_nothing() -> None:
     wide.require(Scope.READ)
     with pytest.raises(Problem, match="FORBIDDEN"):
         wide.require(Scope.AUDIT)
+    mine = Ownership(client="key:partner", units=frozenset({"bj-water"}))
+    assert wide.can_see(Scope.READ, mine) and not narrow.can_see(Scope.READ, mine)
+    assert (narrow.may(Scope.READ), narrow.reach(Scope.READ), narrow.outside) == (False, None, True)
+    assert not principal_of(reach_of(narrow)).can_see(Scope.READ, mine), "nor by a webhook"
+    assert principal_of(reach_of(wide)).can_see(Scope.READ, mine)
 
 
 async def test_a_name_with_the_secret_of_another_key_is_nobody() -> None:
@@ -226,6 +241,9 @@ async def test_the_day_of_the_last_use_is_noted_and_no_use_of_what_does_not_exis
     keys, vault, clock = opened(KEY)
     await keys.principal(KEY.text)
     await refused(keys, OTHER.text)
+    vault.keep(OTHER, days=-1)
+    clock.advance(LOOK_AGAIN)
+    await refused(keys, OTHER.text)
     clock.advance(timedelta(hours=20))
     await keys.principal(KEY.text)
     days: list[datetime] = [START, clock.now()]
@@ -235,9 +253,19 @@ async def test_the_day_of_the_last_use_is_noted_and_no_use_of_what_does_not_exis
 async def test_not_more_keys_are_remembered_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api_keys, "REMEMBERED", 10)
     keys, vault, _ = opened(KEY)
+    await keys.principal(KEY.text)
     for _ in range(50):
         await refused(keys, new_key(os.urandom).text)
     await keys.principal(KEY.text)
-    await keys.principal(KEY.text)
-    assert vault.reads == 51
-    assert len(keys._known) == 10
+    assert vault.reads == 51, "who makes up keys pushes nobody out"
+    assert len(keys._unknown) == 10
+
+
+async def test_whoever_makes_up_keys_takes_one_connection_at_a_time() -> None:
+    keys, vault, _ = opened(KEY)
+    vault.may_answer.clear()
+    guesses = [asyncio.create_task(refused(keys, new_key(os.urandom).text)) for _ in range(20)]
+    await until(seen(lambda: vault.reads == 1))
+    vault.may_answer.set()
+    await asyncio.gather(*guesses)
+    assert (vault.reads, vault.most_at_once) == (20, 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -18,7 +18,7 @@ from shared.contracts.intake import (
 from shared.engine.decider import Command
 from tests.support.spec import given
 
-AT = datetime(2026, 11, 24, 9, 0, tzinfo=BEIJING)
+AT, TERM = datetime(2026, 11, 24, 9, 0, tzinfo=BEIJING), timedelta(days=30)
 DONE: dict[Measure, Payload] = {
     Measure.RESTRICT: AppellantRestricted(appeals=("a1",)),
     Measure.RESTORE: AppellantRestored(appeals=("a1",)),
@@ -26,13 +26,17 @@ DONE: dict[Measure, Payload] = {
 }
 
 
-def take(measure: Measure, officer: str) -> Take:
+def take(
+    measure: Measure, officer: str, at: datetime = AT, ground: str = "COURT_ORDER", keys: dict[str, str] | None = None
+) -> Take:
     actor = Actor("HOTLINE_SUPERVISOR", None, officer)
-    return Take(at=AT, actor=actor, measure=measure, ground="COURT_ORDER", appeals=("a1",), keys=("k1",))
+    return Take(at=at, actor=actor, measure=measure, ground=ground, keys=keys or {"a1": "k1"}, good_for=TERM)
 
 
 def asked(measure: Measure, officer: str = "li") -> AppellantMeasureRequested:
-    return AppellantMeasureRequested(measure=measure, ground="COURT_ORDER", by=officer)
+    return AppellantMeasureRequested(
+        measure=measure, ground="COURT_ORDER", by=officer, appeals=("a1",), good_until=AT + TERM
+    )
 
 
 @pytest.mark.parametrize("measure", [Measure.RESTRICT, Measure.ERASE])
@@ -51,6 +55,27 @@ def test_another_officer_confirms_and_it_is_done(measure: Measure) -> None:
 @pytest.mark.parametrize("measure", list(Measure))
 def test_nobody_confirms_what_they_asked_for(measure: Measure) -> None:
     given(PERSON, AppellantRestricted(), asked(measure)).when(take(measure, "li")).then_refused("SECOND_OFFICER_NEEDED")
+
+
+def test_what_is_confirmed_is_what_was_asked_for_and_nothing_that_came_later() -> None:
+    later = take(Measure.ERASE, "wang", keys={"a1": "k1", "a2": "k2"})
+    given(PERSON, asked(Measure.ERASE)).when(later).then(DONE[Measure.ERASE])
+    other = take(Measure.ERASE, "wang", ground="DATA_ERROR")
+    given(PERSON, asked(Measure.ERASE)).when(other).then_refused("OPERATION_DIFFERS")
+
+
+def test_what_nobody_confirms_in_time_has_to_be_asked_for_again() -> None:
+    spec = given(PERSON, asked(Measure.ERASE))
+    spec.when(take(Measure.ERASE, "wang", AT + TERM)).then(DONE[Measure.ERASE])
+    late = AT + TERM + timedelta(microseconds=1)
+    for officer in ("li", "wang"):
+        anew = asked(Measure.ERASE, officer).model_copy(update={"good_until": late + TERM})
+        spec.when(take(Measure.ERASE, officer, late)).then(anew)
+
+
+def test_what_was_asked_for_before_appeals_were_noted_is_about_all_of_them() -> None:
+    old = AppellantMeasureRequested(measure=Measure.ERASE, ground="COURT_ORDER", by="li")
+    given(PERSON, old).when(take(Measure.ERASE, "wang")).then(DONE[Measure.ERASE])
 
 
 def test_asking_for_something_else_replaces_what_was_asked_for() -> None:

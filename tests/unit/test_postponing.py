@@ -50,7 +50,7 @@ UNIT, COLLEAGUE = Actor("STREET_HANDLER", TOWN.unit_id, "wang"), Actor("STREET_H
 OFFICER = Actor("MUNICIPAL_ADMIN", None, "zhao")
 REVIEW = AT + 30 * DAY
 REQUESTED = ExtensionRequested(
-    unit_id=TOWN.unit_id, until=DUE + DAY, reason="等待配件", round=1, answer_due_at=AT + DAY
+    unit_id=TOWN.unit_id, until=DUE + DAY, reason="等待配件", round=1, answer_due_at=AT + DAY, by="wang"
 )
 GRANTED = ExtensionGranted(unit_id=TOWN.unit_id, due_at=DUE + DAY, previous_due_at=DUE, round=1, policy=LIMITS.version)
 ASKED = LedgerRequested(unit_id=TOWN.unit_id, plan="纳入明年改造", review_on=REVIEW, by="wang", round=1)
@@ -59,7 +59,7 @@ OPENED = LedgerOpened(review_on=REVIEW, seconds_left=5 * 86400, round=1)
 
 
 def ask(until: datetime = DUE + DAY, at: datetime = AT, unit_id: str | None = TOWN.unit_id) -> AskExtension:
-    return AskExtension(at=at, unit_id=unit_id, until=until, reason="等待配件", limits=LIMITS)
+    return AskExtension(at=at, actor=UNIT, unit_id=unit_id, until=until, reason="等待配件", limits=LIMITS)
 
 
 def grant(by: Actor = OFFICER) -> GrantExtension:
@@ -132,6 +132,12 @@ def test_denied_the_due_time_stays_and_the_unit_may_ask_again() -> None:
 @pytest.mark.parametrize("command", [grant(COLLEAGUE), DenyExtension(at=AT, actor=COLLEAGUE, reason="x")])
 def test_nobody_of_the_unit_decides_about_its_own_extension(command: Command) -> None:
     signed(REQUESTED).when(command).then_refused("OWN_CASE")
+
+
+def test_who_asked_does_not_grant_in_another_office_either() -> None:
+    elsewhere = Actor("MUNICIPAL_ADMIN", None, "wang")
+    for command in (grant(elsewhere), DenyExtension(at=AT, actor=elsewhere, reason="x")):
+        signed(REQUESTED).when(command).then_refused("SECOND_OFFICER_NEEDED")
 
 
 def test_the_unit_asks_for_the_ledger_with_a_plan_and_a_day() -> None:
