@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from services.intake_service.policy import access_policy
 from tests.support.city import City, Reply
 from tests.support.views import dump, rebuilt, settled
 
@@ -130,6 +132,26 @@ async def test_restricted_data_is_kept_and_used_no_more_until_the_restriction_is
     assert appeal_id not in [item["appeal_id"] for item in found.body["items"]]
     await take(city, ref, "restore", "li", "wang")
     assert (await case_of(city, appeal_id))["content"] == TEXT
+
+
+async def test_who_comes_again_after_a_restriction_is_helped_as_anybody_is(city: City) -> None:
+    who = WHO | {"phone": "13655550077"}
+    before = await city.register(appellant=who)
+    await take(city, await ref_of(city, before["appeal_id"]), "restrict", "li", "wang")
+    city.clock.advance(timedelta(minutes=1))
+    again = await city.register(appellant=who, content="楼上又漏水了")
+    await settled(city)
+    assert [(await reveal(city, one["appeal_id"])).status for one in (before, again)] == [409, 200]
+    assert (await case_of(city, again["appeal_id"]))["content"] == "楼上又漏水了"
+
+
+async def test_an_account_is_shown_so_many_an_hour_and_more_takes_two_officers(city: City) -> None:
+    appeal_id = (await city.register(appellant=WHO))["appeal_id"]
+    most = access_policy().reveals_an_hour
+    replies = [await reveal(city, appeal_id, sub="curious") for _ in range(most + 1)]
+    assert [one.status for one in replies] == [200] * most + [429]
+    assert int(replies[-1].headers["Retry-After"]) > 1
+    assert (await reveal(city, appeal_id, sub="colleague")).status == 200
 
 
 async def test_what_waits_for_a_second_officer_is_listed(city: City) -> None:

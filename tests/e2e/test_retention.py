@@ -9,6 +9,7 @@ from typing import Any
 
 from services.intake_service.retaining import terms
 from tests.support.city import City
+from tests.support.views import settled
 
 OFFICERS = ("one@hotline", "two@hotline")
 YEAR = timedelta(days=366)
@@ -54,6 +55,25 @@ async def test_a_person_is_due_when_the_longest_term_of_their_appeals_has_run_ou
             assert reply.status == 200, reply.raw
         await city.until(lambda: refs_due(city, "RESTRICT"), lambda refs: refs == [long])
         assert await refs_due(city, "ERASE") == [short]
+
+
+async def test_who_comes_again_after_being_erased_is_due_again_and_tags_keep_nobody_longer(
+    new_city: Callable[..., AbstractAsyncContextManager[City]],
+) -> None:
+    async with new_city() as city:
+        who = {"type": "PERSON", "phone": "13900000002"}
+        person = await ended(city, kind="CONSULT", appellant=who)
+        for officer in OFFICERS:
+            path = f"/intake/v1/appellants/{person}/erase"
+            assert (await city.post(path, {"ground": "REQUEST_OF_PERSON"}, sub=officer)).status == 200
+        city.clock.advance(YEAR)
+        appeal_id = (await city.register(kind="CONSULT", appellant=who))["appeal_id"]
+        assert (await city.post(f"/intake/v1/appeals/{appeal_id}/answer", {"text": "已答复"})).status == 200
+        await city.until_state(appeal_id, "ANSWERED")
+        city.clock.advance(YEAR)
+        assert (await city.post(f"/intake/v1/appeals/{appeal_id}/tags", {"tags": ["供水"]})).status == 200
+        await settled(city)
+        assert await refs_due(city, "RESTRICT") == [person] and await refs_due(city, "ERASE") == []
 
 
 async def test_only_officers_who_keep_persons_see_it(city: City) -> None:
