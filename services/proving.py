@@ -35,7 +35,10 @@ from shared.web.witness import Witness
 app = typer.Typer()
 audit = typer.Typer(help="Verify the record: an export, a running service, or this installation.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
-NOTES = "SELECT note FROM checkpoints ORDER BY number"
+NOTES = """
+    SELECT note FROM checkpoints
+    WHERE number IN (SELECT max(number) FROM checkpoints GROUP BY date_trunc('hour', published_at)) ORDER BY number"""
+"""The last of every hour: there is one a second, and each of these covers what those before it did."""
 PAGE = 1_000
 PolicyOption = Annotated[Path | None, typer.Option(exists=True, help="C2SP tlog-policy: whom to believe")]
 KnownOption = Annotated[list[Path] | None, typer.Option("--checkpoint", exists=True, help="one that you have kept")]
@@ -64,11 +67,11 @@ async def _export(service: str, folder: Path) -> int:
 async def export_of(running: Running, folder: Path) -> int:
     """The log of a service, as far as its last published checkpoint covers it; answers with how many entries."""
     name = running.service.name
-    notes = [row["note"] for row in await running.pool.fetch(NOTES)]
+    signer = signer_of(running.settings, name, running.secrets.signing)
+    notes, _ = _under(signer.name, [row["note"] for row in await running.pool.fetch(NOTES)])
     if not notes:
         raise CannotStart(f"no checkpoint of {name} has been published yet; let the city run for some seconds")
     size = checkpoint_in(notes[-1]).size
-    signer = signer_of(running.settings, name, running.secrets.signing)
     (folder / "partitions").write_text(f"{running.settings.partitions}\n")
     with _bar(name, size) as progress:
         await export(StoredTree(running.pool), signer, notes[-1], notes[:-1], folder, progress)
@@ -129,20 +132,25 @@ async def _verify_here(known: Sequence[str]) -> bool:
 async def findings_of(running: Running, known: Sequence[str] = ()) -> AsyncIterator[str]:
     """What is wrong with the log of a service, each in a sentence; says on the screen when nothing is."""
     tree, name = StoredTree(running.pool), running.service.name
-    notes = [row["note"] for row in await running.pool.fetch(NOTES)]  # first: what is published later is not cut off
+    published = [row["note"] for row in await running.pool.fetch(NOTES)]  # first: what comes later is not cut off
     signer = signer_of(running.settings, name, running.secrets.signing)
+    notes, others = _under(signer.name, published)
     try:
         note = Notary(tree, signer, running.settings.notary_dir / f"{name}.json").note
     except Inconsistent as error:
         yield str(error)
         return
     if note is None:
+        if notes:
+            yield f"{len(notes)} checkpoints are published, and nothing is signed in {running.settings.notary_dir}"
         screen.print(f"  [yellow]{name}: nothing was signed in {running.settings.notary_dir} yet[/]", highlight=False)
         return
-    mine = [one for one in (*known, *notes) if one.partition("\n")[0] == signer.name]
+    if others:
+        screen.print(f"  [yellow]{name}: {len(others)} checkpoints are under another name; that key checks them[/]")
+    mine = [*_under(signer.name, known)[0], *notes]
     size, wrong = checkpoint_in(note).size, False
-    with tempfile.TemporaryDirectory() as folder, _bar(name, 2 * size) as progress:
-        async for one in findings(tree, running.pool, signer, note, mine, Path(folder), progress):
+    with _bar(name, size) as progress:
+        async for one in findings(tree, running.pool, signer, note, mine, progress):
             wrong = True
             yield one
     if not wrong:
@@ -226,12 +234,13 @@ async def _fetch(url: str, token: str, folder: Path) -> None:
                     raise CannotStart(f"{url} answers {answer.status} to {path}; --token must be an auditor's")
                 return await answer.read()
 
-        earlier = await _every_checkpoint(get)  # first: what is published later is not cut off
+        published = await _every_checkpoint(get)  # first: what is published later is not cut off
         note = (await get("checkpoint")).decode()
+        earlier, _ = _under(note.partition("\n")[0], published)
         size = checkpoint_in(note).size
-        (folder / "checkpoint").write_text(note)
-        (folder / "policy").write_text(f"log {(await get('key')).decode()}quorum none\n")
-        (folder / "checkpoints.json").write_text(json.dumps(earlier))
+        (folder / "checkpoint").write_text(note, encoding="utf-8")
+        (folder / "policy").write_text(f"log {(await get('key')).decode()}quorum none\n", encoding="utf-8")
+        (folder / "checkpoints.json").write_text(json.dumps(earlier), encoding="utf-8")
         with (folder / "entries.ndjson").open("wb") as file, _bar(url, size) as progress:
             for first in range(0, size, PAGE):
                 limit = min(PAGE, size - first)
@@ -243,10 +252,12 @@ async def _fetch(url: str, token: str, folder: Path) -> None:
 
 
 async def _every_checkpoint(get: Callable[[str], Any]) -> list[str]:
+    """The last of every hour."""
     notes: list[str] = []
     number = 0
-    while items := json.loads(await get(f"checkpoints?after={number}"))["items"]:
-        notes, number = notes + [one["checkpoint"] for one in items], items[-1]["number"]
+    while items := json.loads(await get(f"checkpoints?after={number}&hourly=true"))["items"]:
+        notes += [one["checkpoint"] for one in items]
+        number = items[-1]["number"]
     return notes
 
 
@@ -269,6 +280,12 @@ def witness_command(
     screen.print("  for the policy of whoever is to believe it, and of the log (JIESU_WITNESSES):")
     screen.print(f"  witness {name} {cosigner.verifier_key} http://{host}:{port}", highlight=False, soft_wrap=True)
     uvicorn.run(witness.app(), host=host, port=port, log_config=None, access_log=False, server_header=False)
+
+
+def _under(name: str, notes: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Those of a log's checkpoints, and the others: there are some after its key was replaced, under a new name."""
+    mine = [one for one in notes if one.partition("\n")[0] == name]
+    return mine, [one for one in notes if one not in mine]
 
 
 @contextmanager

@@ -59,6 +59,9 @@ def retire() -> None:
     old = settings.keys_dir / OLD
     if not old.exists():
         raise CannotStart(f"{old} is not there; nothing is being rotated")
+    if old.read_bytes() == (settings.keys_dir / MASTER).read_bytes():  # a rotation that ended before it began
+        old.unlink()
+        raise CannotStart("nothing was rotated; ask for `jiesu keys rotate` anew")
     count = run(_rewrap_rest(settings))
     _destroy(old)
     screen.print(f"  {count} more were wrapped anew; the old master key is destroyed")

@@ -6,6 +6,7 @@
 #
 # FOLDER/wal is where the server archives to (README.md beside this file).
 set -eu
+export LC_ALL=C # what the programs say is read
 folder=${1:?usage: backup.sh FOLDER [KEEP_DAYS]} days=${2:-30}
 PATH="${PGBIN:+$PGBIN:}$PATH"
 umask 077

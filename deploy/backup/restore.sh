@@ -10,6 +10,7 @@
 # At the end NEW_DATA is a stopped cluster on a timeline of its own that archives nowhere: a drill must never write into
 # the archive of the city.
 set -eu
+export LC_ALL=C # what the programs say is read
 folder=$(realpath "${1:?usage: restore.sh FOLDER NEW_DATA [TIME]}") data=${2:?name a new data folder} time=${3:-}
 PATH="${PGBIN:+$PGBIN:}$PATH"
 umask 077

@@ -17,7 +17,7 @@ from shared.engine.settings import Settings
 from shared.engine.telemetry import UNSIGNED
 from shared.engine.witnessing import Witnesses
 from shared.eventlog.notary import Notary
-from shared.eventlog.notes import Signer
+from shared.eventlog.notes import Signer, checkpoint_in
 from shared.eventlog.tree import ONE_AT_A_TIME, StoredTree
 from shared.messaging.bus import Bell
 
@@ -27,7 +27,6 @@ COSIGN_SECONDS = 3600.0
 PUBLISHED = "SELECT note FROM checkpoints ORDER BY number DESC LIMIT 1"
 PUBLISHED_SIZE = "SELECT size FROM checkpoints ORDER BY number DESC LIMIT 1"
 PUBLISH = f"INSERT INTO checkpoints (size, note) SELECT $1, $2 WHERE $1 >= coalesce(({PUBLISHED_SIZE}), 0)"
-UNSIGNED_NOW = "SELECT sum(position)::bigint - $1::bigint FROM log_heads"
 log = structlog.get_logger()
 
 
@@ -43,6 +42,12 @@ async def publish(pool: asyncpg.Pool, size: int, note: str) -> None:
         await connection.execute(PUBLISH, size, note)
 
 
+async def _take_up(notary: Notary, published: str, signer: Signer) -> None:
+    """Unless it was published under another name: after a new JIESU_ORIGIN or signing.key a new history begins."""
+    if published.partition("\n")[0] == signer.name:
+        await notary.take_up(published)
+
+
 async def notarise(service: str, pool: asyncpg.Pool, settings: Settings, seed: bytes, bell: Bell) -> Never:
     """For ever. Raises Inconsistent when the record contradicts what was signed."""
     tree, signer = StoredTree(pool), signer_of(settings, service, seed)
@@ -51,19 +56,22 @@ async def notarise(service: str, pool: asyncpg.Pool, settings: Settings, seed: b
     pause, cosigned_at = RETRY_PAUSE_SECONDS, 0.0
     while True:
         try:
+            if notary.note is None and (newest := await pool.fetchval(PUBLISHED)):
+                await _take_up(notary, newest, signer)
             rung = bell.next_ring()
             while await tree.integrate():
                 pass
             published, now = await pool.fetchval(PUBLISHED_SIZE) or 0, asyncio.get_running_loop().time()
             stale = witnesses is not None and now - cosigned_at > COSIGN_SECONDS
             size = await tree.size()
+            UNSIGNED.labels(service).set(max(0, size - published))
             if size > published or size != notary.size or (size and stale):
                 note = await notary.sign(size)
                 whole = await witnesses.cosigned(note) if witnesses else note
                 if whole is not None:
-                    await publish(pool, size, whole)
-                    published, cosigned_at = size, now
-            UNSIGNED.labels(service).set(await pool.fetchval(UNSIGNED_NOW, published))
+                    await publish(pool, checkpoint_in(whole).size, whole)
+                    UNSIGNED.labels(service).set(0)
+                    cosigned_at = now
             pause = RETRY_PAUSE_SECONDS
             await asyncio.sleep(EVERY_SECONDS)
             await bell.wait(EVERY_SECONDS, rung)

@@ -37,6 +37,8 @@ LOCK_CURSORS = (
 )
 DROP_CURSORS = "DELETE FROM cursors WHERE consumer = $1"
 REBUILD_BATCH = 10_000
+COMPARED = 0
+"""The generation of a copy that is only compared; those that are read count from 1."""
 MOST_NAMED = 20
 INDEX_SECONDS = 12 * 3600
 """A new index over millions of rows takes longer than any other statement may."""
@@ -207,22 +209,22 @@ class Projection:
     async def differing(self, progress: Callable[[int], None] = lambda count: None) -> list[str]:
         """Rows of the live tables that a fresh fold of the log does not give, or gives otherwise: table and key."""
         active = await self.ensure()
-        fresh, live = active + 1, self.consumer_name(active)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(ONE_AT_A_TIME, self.view.name)
-            await self._drop(connection, fresh)
-            await self._create(connection, fresh)
-        for source in self.view.sources:
-            progress(await self._consumer(fresh, source).catch_up(REBUILD_BATCH))
-        async with self._pool.acquire() as connection, connection.transaction():
-            await connection.fetch(LOCK_CURSORS, live)  # the live view stands still while both are compared
-            found = []
+            await self._drop(connection, COMPARED)
+            await self._create(connection, COMPARED)
+        while True:
             for source in self.view.sources:
-                progress(await self._consumer(fresh, source).catch_up(REBUILD_BATCH))
-            for table in (self.view.table, *self.view.beside):
-                found += await self._unlike(connection, table, active, fresh)
-            await self._drop(connection, fresh)
-        return found
+                progress(await self._consumer(COMPARED, source).catch_up(REBUILD_BATCH))
+            async with self._pool.acquire() as connection, connection.transaction():
+                # Both stand still while they are compared, and at the same place: in a busy city that takes some tries.
+                stand = [await connection.fetch(LOCK_CURSORS, self.consumer_name(one)) for one in (active, COMPARED)]
+                if stand[0] != stand[1]:
+                    continue
+                tables = (self.view.table, *self.view.beside)
+                found = [one for table in tables for one in await self._unlike(connection, table, active, COMPARED)]
+                await self._drop(connection, COMPARED)
+                return found
 
     async def _unlike(self, connection: Connection, table: Table, live: int, fresh: int) -> list[str]:
         names = [f'"{table.name}_v{self.view.VERSION}_g{number}"' for number in (live, fresh)]

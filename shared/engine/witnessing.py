@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
+from collections.abc import Sequence
 
 import aiohttp
 import structlog
 
+from shared.engine.tasks import end_all
 from shared.eventlog.notes import checkpoint_in
 from shared.eventlog.tree import StoredTree
 from shared.eventlog.verify import Bad, Policy, signers
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS, GRACE_SECONDS = 5.0, 0.5
 LONGEST_ANSWER = 64 * 1024
 log = structlog.get_logger()
 
@@ -33,11 +35,25 @@ class Witnesses:
     async def cosigned(self, note: str) -> str | None:
         """The note with the signatures of a quorum, or None when too few have answered."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(ANSWER_SECONDS)) as http:
-            lines = await asyncio.gather(*(self._asked(http, name, note) for name in self._urls))
-        whole = note + "".join(line for line in lines if line)
-        return (
-            whole if self._policy.met(self._policy.quorum, signers(whole, self._policy.witnesses.values())[1]) else None
-        )
+            asked = [asyncio.create_task(self._asked(http, name, note)) for name in self._urls]
+            try:
+                return await self._enough(note, asked)
+            finally:
+                await end_all(asked)
+
+    async def _enough(self, note: str, asked: Sequence[asyncio.Task[str | None]]) -> str | None:
+        """With those who answer soon; once there is a quorum one that is slow keeps nobody waiting."""
+        waiting = set(asked)
+        while waiting:
+            grace = GRACE_SECONDS if self._met(note) else None
+            done, waiting = await asyncio.wait(waiting, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            if not done:
+                break
+            note += "".join(line for one in done if (line := one.result()))
+        return note if self._met(note) else None
+
+    def _met(self, note: str) -> bool:
+        return self._policy.met(self._policy.quorum, signers(note, self._policy.witnesses.values())[1])
 
     async def _asked(self, http: aiohttp.ClientSession, name: str, note: str) -> str | None:
         """This witness's signature line; None when it gives none that is good."""
@@ -68,7 +84,9 @@ class Witnesses:
         size, old = checkpoint_in(note).size, self._known[name]
         proof = await self._tree.consistency(old, size) if 0 < old < size else []
         lines = "".join(f"{b64encode(one).decode()}\n" for one in proof)
-        async with http.post(
-            f"{self._urls[name].rstrip('/')}/add-checkpoint", data=f"old {old}\n{lines}\n{note}"
-        ) as got:
-            return got.status, (await got.content.read(LONGEST_ANSWER)).decode()
+        url, body = f"{self._urls[name].rstrip('/')}/add-checkpoint", f"old {old}\n{lines}\n{note}"
+        async with http.post(url, data=body, allow_redirects=False) as got:
+            answer = b""
+            while len(answer) < LONGEST_ANSWER and (more := await got.content.read(LONGEST_ANSWER)):
+                answer += more
+            return got.status, answer.decode()

@@ -39,11 +39,12 @@ async def export(
 
 
 def _finish(folder: Path, signer: Signer, checkpoint: str, earlier: list[str]) -> None:
-    (folder / "checkpoint").write_text(checkpoint)
-    (folder / "checkpoints.json").write_text(json.dumps(earlier, ensure_ascii=False))
-    (folder / "policy").write_text(f"log {signer.verifier_key}\nquorum none\n")
+    (folder / "checkpoint").write_text(checkpoint, encoding="utf-8")
+    (folder / "checkpoints.json").write_text(json.dumps(earlier, ensure_ascii=False), encoding="utf-8")
+    (folder / "policy").write_text(f"log {signer.verifier_key}\nquorum none\n", encoding="utf-8")
     (folder / "verify.py").write_bytes(Path(verify.__file__).read_bytes())
-    (folder / "manifest").write_text(signer.sign(f"{signer.name}\n{MARK}\n{_listed(folder)}"))
+    manifest = signer.sign(f"{signer.name}\n{MARK}\n{_listed(folder)}")
+    (folder / "manifest").write_text(manifest, encoding="utf-8")
 
 
 def _listed(folder: Path) -> str:

@@ -83,7 +83,7 @@ class FileMasterKeys:
                 return key.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], ref.encode())
             except (InvalidTag, ValueError):  # another key, or cut off
                 continue
-        raise WrongMasterKey
+        raise WrongMasterKey(f"the key {ref} in the vault was wrapped by another master key, or is damaged")
 
     def _freshen(self) -> None:
         if (stamp := self._stamp()) != self._seen:

@@ -53,6 +53,9 @@ READ_RANGES = """
 READ_TILES = """
     SELECT level, number, hashes FROM tree_tiles
     JOIN unnest($1::integer[], $2::bigint[]) AS wanted (level, number) USING (level, number)"""
+READ_WHOLE_TILES = """
+    SELECT number, hashes, root FROM tree_tiles WHERE level = $1 AND number >= $2 AND number < $3"""
+TILES_AT_ONCE = 64
 READ_ROOTS = "SELECT root FROM tree_tiles WHERE level = $1 AND number >= $2 AND number < $3 ORDER BY number"
 READ_INDEX = """
     SELECT r.first_index + e.position - r.first_position AS place, e.leaf_hash
@@ -183,6 +186,29 @@ class StoredTree:
         """The leaf hashes from a place up to before another, as they were integrated."""
         return await self._leaves(self._pool, first, end)
 
+    async def wrong_tile(self, size: int) -> Tile | None:
+        """The first tile of the tree of a size that is not made of what lies below it."""
+        level, count = 0, size >> WIDTH_BITS
+        while count:
+            for first in range(0, count, TILES_AT_ONCE):
+                end = min(count, first + TILES_AT_ONCE)
+                below = await self._below(level, first, end)
+                rows = {row["number"]: row for row in await self._pool.fetch(READ_WHOLE_TILES, level, first, end)}
+                for number in range(first, end):
+                    due = below[(number - first) << WIDTH_BITS : (number - first + 1) << WIDTH_BITS]
+                    row = rows.get(number)
+                    if row is None or (row["hashes"], row["root"]) != (b"".join(due), root_of(due)):
+                        return level, number
+            level, count = level + 1, count >> WIDTH_BITS
+        return None
+
+    async def _below(self, level: int, first: int, end: int) -> list[bytes]:
+        """The hashes that these tiles are to hold."""
+        first, end = first << WIDTH_BITS, end << WIDTH_BITS
+        if level == 0:
+            return await self.leaves(first, end)
+        return [row["root"] for row in await self._pool.fetch(READ_ROOTS, level - 1, first, end)]
+
     async def _leaves(self, connection: Any, first: int, end: int) -> list[bytes]:
         found: list[bytes] = []
         for row in await connection.fetch(READ_RANGES, first, end):
@@ -218,7 +244,8 @@ class StoredTree:
                     raise Inconsistent(f"tile {tile[1]} of level {tile[0]} is not whole")
                 found[tile] = self._known[tile] = _rows(hashes)
         for tile in wanted:
-            self._known.move_to_end(tile)
+            if tile in self._known:  # or somebody else has pushed it out while we read
+                self._known.move_to_end(tile)
         while len(self._known) > CACHED_TILES:
             self._known.popitem(last=False)
         return found
@@ -229,10 +256,7 @@ class StoredTree:
     async def _begun(self, tile: Tile) -> bytes:
         """What there is of a tile that is not full yet."""
         level, number = tile
-        first, end = number << WIDTH_BITS, (number + 1) << WIDTH_BITS
-        if level == 0:
-            return b"".join(await self.leaves(first, end))
-        return b"".join(row["root"] for row in await self._pool.fetch(READ_ROOTS, level - 1, first, end))
+        return b"".join(await self._below(level, number, number + 1))
 
 
 def _ranges(partitions: Iterable[Any]) -> list[tuple[int, int, int]]:

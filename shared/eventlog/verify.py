@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 ED25519, COSIGNATURE, HASH = b"\x01", b"\x04", 32
 HASH64 = r"[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]="
 KEY = re.compile(r"([^\s+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})")
-SIGNATURE = re.compile("\u2014 ([^\\s+]+) ([A-Za-z0-9+/]+={0,2})")
+SIGNATURE = re.compile("\u2014 ([^\\s+]+) ((?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)")
 CHECKPOINT = re.compile(rf"([^\n]+)\n(0|[1-9][0-9]{{0,18}})\n({HASH64})\n([^\n]+\n)*")
 RECEIPT = re.compile(
     rf"c2sp\.org/tlog-proof@v1\n(?:extra [A-Za-z0-9+/]*=*\n)?index (0|[1-9][0-9]*)\n((?:{HASH64}\n)*)\n((?s:.*))"
@@ -124,10 +124,8 @@ def checkpoint_of(text: str) -> Checkpoint:
 
 class Policy:  # whom to believe (C2SP tlog-policy): keys of logs and witnesses, and which witnesses must have signed
     def __init__(self, text: str) -> None:
-        self.logs: dict[str, Key] = {}
-        self.witnesses: dict[str, Key] = {}
+        self.logs, self.witnesses, self.quorum = dict[str, Key](), dict[str, Key](), ""
         self.groups: dict[str, tuple[int, list[str]]] = {"none": (0, [])}
-        self.quorum = ""
         for line in text.splitlines():
             match line.partition("#")[0].split():
                 case ["log", key, *_]:
@@ -152,8 +150,7 @@ class Policy:  # whom to believe (C2SP tlog-policy): keys of logs and witnesses,
         return self.witnesses.get(name) in signed or sum(self.met(one, signed) for one in members) >= enough
 
     def opened(self, note: str) -> str:
-        log = self.logs.get(note.partition("\n")[0])
-        text, good = signers(note, [log] if log else [])
+        text, good = signers(note, [self.logs[name]] if (name := note.partition("\n")[0]) in self.logs else [])
         if good:
             return text
         raise Bad("this is signed by no log that the policy names")
@@ -176,10 +173,10 @@ def check_receipt(receipt: str, leaf: bytes, policy: Policy) -> tuple[int, Check
 def check_leaves(leaves: bytes, checkpoints: Iterable[Checkpoint]) -> None:
     tree = Tree()
     for checkpoint in sorted(set(checkpoints), key=lambda one: one.size):
-        for at in range(begun := tree.size, checkpoint.size):
-            tree.add(leaves[HASH * at : HASH * (at + 1)])
         if len(leaves) < HASH * checkpoint.size:
             raise Bad(f"cut off: {checkpoint.size} entries were signed", len(leaves) // HASH)
+        for at in range(begun := tree.size, checkpoint.size):
+            tree.add(leaves[HASH * at : HASH * (at + 1)])
         if tree.root() != checkpoint.root:
             raise Bad(f"rewritten: up to {checkpoint.size} this is not what was signed", begun)
 
@@ -212,8 +209,11 @@ def _done_to(at: int, here: bytes, following: bytes, expected: list[bytes]) -> s
 
 
 def check_files(folder: Path, policy: Policy) -> None:
-    manifest = policy.opened((folder / "manifest").read_text()).partition("\njiesu-export/v1\n")[2]
-    for digest, name in (line.split("  ") for line in manifest.splitlines()):
+    _, mark, listed = policy.opened((folder / "manifest").read_bytes().decode()).split("\n", 2)
+    files = dict(line.split("  ")[::-1] for line in listed.splitlines() if mark == "jiesu-export/v1")
+    if not {"checkpoint", "checkpoints.json", "entries.ndjson", "leaves"} <= {*files}:
+        raise Bad("the manifest does not list an export")
+    for name, digest in files.items():
         with (folder / Path(name).name).open("rb") as file:
             if file_digest(file, "sha256").hexdigest() != digest:
                 raise Bad(f"{name} is not the file that was exported")
@@ -221,8 +221,8 @@ def check_files(folder: Path, policy: Policy) -> None:
 
 def check_log(folder: Path, policy: Policy, known: Sequence[str] = ()) -> Checkpoint:
     """The log in a folder. `known` are checkpoints from elsewhere that it must agree with. Raises Bad, ValueError."""
-    last = policy.checkpoint((folder / "checkpoint").read_text())
-    others = [*json.loads((folder / "checkpoints.json").read_text()), *known]
+    last = policy.checkpoint((folder / "checkpoint").read_bytes().decode())
+    others = [*json.loads((folder / "checkpoints.json").read_bytes()), *known]
     leaves = (folder / "leaves").read_bytes()[: HASH * last.size]
     check_leaves(leaves, [last, *(checkpoint_of(policy.opened(note)) for note in others)])
     with (folder / "entries.ndjson").open("rb") as entries:
@@ -231,12 +231,12 @@ def check_log(folder: Path, policy: Policy, known: Sequence[str] = ()) -> Checkp
 
 
 def main(policy_file: str, what: str, *more: str) -> str:
-    policy = Policy(Path(policy_file).read_text())
+    policy = Policy(Path(policy_file).read_bytes().decode())
     if Path(what).is_dir():
         check_files(Path(what), policy)
-        last = check_log(Path(what), policy, [Path(one).read_text() for one in more])
+        last = check_log(Path(what), policy, [Path(one).read_bytes().decode() for one in more])
         return f"{last.size} entries of {last.origin} are as they were signed"
-    index, last = check_receipt(Path(what).read_text(), bytes.fromhex(more[0]), policy)
+    index, last = check_receipt(Path(what).read_bytes().decode(), bytes.fromhex(more[0]), policy)
     return f"entry {index} stands in {last.origin}"
 
 

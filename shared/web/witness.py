@@ -29,9 +29,9 @@ REQUEST = re.compile(r"old (0|[1-9][0-9]{0,18})\n((?:[A-Za-z0-9+/]{43}=\n){0,63}
 class Refusal(Exception):
     """Status, what to say, and as which media type."""
 
-    def __init__(self, status: int, text: str, media_type: str = "text/plain") -> None:
+    def __init__(self, status: int, text: str, media_type: str = "text/plain; charset=utf-8") -> None:
         super().__init__(text)
-        self.response = PlainTextResponse(f"{text}\n", status, media_type=media_type)
+        self.response = Response(f"{text}\n", status, {"Content-Type": media_type})
 
 
 class Witness:
@@ -69,8 +69,10 @@ class Witness:
         if old > checkpoint.size:
             raise Refusal(400, "the old size is larger than the checkpoint's")
         last = self.last(checkpoint.origin)
-        if old != (last.size if last else 0):
-            raise Refusal(409, str(last.size if last else 0), "text/x.tlog.size")
+        size = last.size if last else 0
+        forked = last is not None and (last.size, last.root) != (checkpoint.size, checkpoint.root)
+        if old != size or (old == checkpoint.size and forked):
+            raise Refusal(409, str(size), "text/x.tlog.size")
         if last is None or last.size == 0:
             if proof:
                 raise Refusal(400, "nothing is to be proven from size 0")
@@ -83,7 +85,7 @@ class Witness:
     def last(self, origin: str) -> Checkpoint | None:
         """What was signed last for a log."""
         note = self._note(origin)
-        return checkpoint_in(note) if note else None
+        return checkpoint_in(note) if note is not None else None  # a file that was emptied is damaged, not new
 
     def _checked(self, note: str) -> tuple[str, Checkpoint]:
         log = self._policy.logs.get(note.partition("\n")[0])

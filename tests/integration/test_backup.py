@@ -184,7 +184,7 @@ def beginnings(some: Sequence[Sequence[bytes]], of: Sequence[Sequence[bytes]]) -
 
 
 async def wrong(made: Drill, pool: asyncpg.Pool, notes: Sequence[str], folder: Path) -> list[str]:
-    found = findings(StoredTree(pool), pool, SIGNER, notes[-1], notes[:-1], folder)
+    found = findings(StoredTree(pool), pool, SIGNER, notes[-1], notes[:-1])
     return [one async for one in found]
 
 

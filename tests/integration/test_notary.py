@@ -14,6 +14,7 @@ import pytest
 
 from shared.engine.notarising import publish
 from shared.eventlog import durable
+from shared.eventlog import tree as tree_module
 from shared.eventlog.merkle import consistent
 from shared.eventlog.notary import Notary
 from shared.eventlog.notes import Signer, checkpoint_in
@@ -90,6 +91,35 @@ async def test_tiles_above_the_first_level_are_made_and_used(server: TestServer,
             assert await here.tree.inclusion(index, size) == truth.proof(index, size)
 
 
+async def test_a_tile_that_is_not_made_of_what_is_below_it_is_found(server: TestServer, tmp_path: Path) -> None:
+    async with written(server, tmp_path) as here:
+        await here.log.append(append("long", 0, 65_800))
+        while await here.tree.integrate():
+            pass
+        await here.superuser.execute("ALTER TABLE tree_tiles DISABLE TRIGGER ALL")
+        flipped = "set_byte({0}, 31, get_byte({0}, 31) # 1)"
+        for place, column in (((0, 0), "hashes"), ((0, 200), "root"), ((1, 0), "hashes"), ((1, 0), "root")):
+            assert await here.tree.wrong_tile(65_800) is None
+            change = f"UPDATE tree_tiles SET {column} = {flipped.format(column)} WHERE (level, number) = ($1, $2)"
+            await here.superuser.execute(change, *place)
+            assert await here.tree.wrong_tile(65_800) == place
+            await here.superuser.execute(change, *place)
+        await here.superuser.execute("DELETE FROM tree_tiles WHERE level = 1")
+        assert await here.tree.wrong_tile(65_800) == (1, 0)
+
+
+async def test_what_others_read_pushes_nothing_out_that_is_being_asked_for(
+    server: TestServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree_module, "CACHED_TILES", 1)
+    async with written(server, tmp_path) as here:
+        await here.log.append(append("long", 0, 2_000))
+        size = await here.grow(0)
+        truth = await here.untouched()
+        proofs = await asyncio.gather(*(here.tree.inclusion(at, size) for at in range(0, size, 100)))
+        assert proofs == [truth.proof(at, size) for at in range(0, size, 100)]
+
+
 async def test_two_that_integrate_at_once_give_every_event_one_place(server: TestServer, tmp_path: Path) -> None:
     async with written(server, tmp_path) as here:
         names = [f"x-{number}" for number in range(400)]
@@ -121,12 +151,54 @@ async def test_of_two_processes_the_slower_takes_nothing_back_that_was_published
         assert [row["note"] for row in notes] == ["nine", "nine, signed again", "twelve"]
 
 
+async def test_processes_that_share_a_file_sign_one_history(server: TestServer, tmp_path: Path) -> None:
+    async with written(server, tmp_path) as here:
+        one, other = here.notary(), here.notary()
+        small = await here.grow(5)
+        await one.sign(await here.grow(4))
+        assert checkpoint_in(await other.sign(small)).size == 9, "it takes up what the other has signed"
+        sizes = [await here.grow(1) for _ in range(6)]
+        await asyncio.gather(*(notary.sign(size) for size in sizes for notary in (one, other)))
+        assert checkpoint_in(here.notary().note or "").size == max(sizes)
+
+
+async def test_a_lost_file_is_begun_anew_from_what_is_published_if_that_is_what_is_stored(
+    server: TestServer, tmp_path: Path
+) -> None:
+    async with written(server, tmp_path) as here:
+        published = await here.notary().sign(await here.grow(7))
+        await here.grow(3)
+        here.file.unlink()
+        notary = here.notary()
+        await notary.take_up(published)
+        assert (notary.size, here.notary().note) == (7, published)
+        here.file.unlink()
+        with pytest.raises(Inconsistent, match="was not signed by this"):
+            await here.notary().take_up(Signer(SIGNER.name, bytes(32)).sign(published.partition("\n\n")[0] + "\n"))
+        await here.superuser.execute("UPDATE events SET body = body || ' ' WHERE stream = 's-0'")
+        with pytest.raises(Inconsistent, match="not as published"):
+            await here.notary().take_up(published)
+        assert not here.file.exists()
+
+
+async def test_a_file_that_says_less_than_was_signed_stops_the_notary(server: TestServer, tmp_path: Path) -> None:
+    async with written(server, tmp_path) as here:
+        notary = here.notary()
+        await notary.sign(await here.grow(3))
+        earlier = here.file.read_text()
+        await notary.sign(await here.grow(3))
+        here.file.write_text(earlier)
+        with pytest.raises(Inconsistent, match="less than was signed"):
+            await notary.sign(await here.grow(1))
+
+
 async def test_a_shorter_log_is_not_signed(server: TestServer, tmp_path: Path) -> None:
     """An older backup was restored, or it is another city's database."""
     async with written(server, tmp_path) as here:
         await here.notary().sign(await here.grow(9))
+        await here.superuser.execute("DELETE FROM tree_ranges WHERE first_index > 0")
         with pytest.raises(Inconsistent, match="9 were signed"):
-            await here.notary().sign(5)
+            await here.notary().sign(await here.tree.size())
 
 
 BEHIND_ITS_BACK = {

@@ -51,7 +51,7 @@ class Kept:
         return await self.connection.fetchrow("SELECT * FROM events WHERE event_id = $1", entry.event_id)
 
     async def found(self) -> list[str]:
-        return [one async for one in findings(self.tree, self.connection, SIGNER, self.note, self.earlier, self.folder)]
+        return [one async for one in findings(self.tree, self.connection, SIGNER, self.note, self.earlier)]
 
     async def do(self, statement: str, *arguments: object) -> None:
         await self.connection.execute(statement, *arguments)
@@ -246,6 +246,27 @@ async def test_a_guard_that_was_switched_off_is_reported(server: TestServer, tmp
         async with _undone(log.connection):
             await log.do("DROP TRIGGER checkpoints_append_only ON checkpoints")
             assert await log.found() == ["the guard against changes of checkpoints is off"]
+        async with _undone(log.connection):
+            await log.do(
+                "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS"
+                " $$ BEGIN RETURN NULL; END $$"
+            )
+            assert len(await log.found()) == len(GUARDED)
+        async with _undone(log.connection):
+            await log.do("DROP TRIGGER events_append_only ON events")
+            await log.do(
+                "CREATE TRIGGER events_append_only BEFORE TRUNCATE ON events"
+                " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+            )
+            await log.do("ALTER TABLE events ENABLE ALWAYS TRIGGER events_append_only")
+            assert await log.found() == ["the guard against changes of events is off"]
+
+
+async def test_a_tile_that_was_touched_is_named(server: TestServer, tmp_path: Path) -> None:
+    async with kept(server, 600, tmp_path) as log, _undone(log.connection):
+        async with _unguarded(log.connection):
+            await log.do("UPDATE tree_tiles SET hashes = set_byte(hashes, 0, get_byte(hashes, 0) # 1) WHERE number = 1")
+        assert await log.found() == ["tile 1 of level 0 is not made of the entries below it: their proofs do not hold"]
 
 
 async def test_a_history_rewritten_whole_with_hashes_and_tiles_does_not_fit_what_was_signed(

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, RedirectResponse
 
 from shared.eventlog.inspection import findings
 from shared.eventlog.notary import Notary, text_of
@@ -144,6 +144,30 @@ async def test_an_evil_witness_spoils_nothing(new_city: NewCity, tmp_path: Path)
         assert note.count("\u2014 ") == 3, "the log's, and one of each witness"
 
 
+async def test_one_that_never_answers_and_one_that_sends_us_elsewhere_keep_nobody_waiting(
+    new_city: NewCity, tmp_path: Path
+) -> None:
+    audit, bureau = both = two(tmp_path)
+    over, elsewhere = asyncio.Event(), 0
+
+    async def never(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal elsewhere
+        if scope["path"] == "/elsewhere":
+            elsewhere += 1
+        await Request(scope, receive).body()
+        if scope["path"] != "/elsewhere" and not over.is_set():
+            await over.wait()
+        await RedirectResponse(f"http://127.0.0.1:{bureau.port}/elsewhere", 307)(scope, receive, send)
+
+    bureau.app = never
+    async with audit.up(), bureau.up(), witnessed(new_city, tmp_path, "1", both) as city:
+        policy = Policy(policy_of("any", both))
+        first = await receipt(city, await city.register(), policy)
+        over.set()
+        second = await receipt(city, await city.register(), policy)
+        assert second.size > first.size and elsewhere == 0
+
+
 async def test_an_older_database_behind_a_newer_notary_is_not_signed_and_readiness_says_so(
     new_city: NewCity, tmp_path: Path
 ) -> None:
@@ -190,7 +214,7 @@ async def found(city: City) -> list[str]:
     note = Notary(tree, signer, running.settings.notary_dir / "intake.json").note or ""
     folder = running.settings.notary_dir / "looked-at"
     folder.mkdir(exist_ok=True)
-    return [one async for one in findings(tree, running.pool, signer, note, notes, folder)]
+    return [one async for one in findings(tree, running.pool, signer, note, notes)]
 
 
 @asynccontextmanager

@@ -26,6 +26,7 @@ from shared.eventlog.verify import (
     check_leaves,
     check_log,
     check_receipt,
+    signers,
 )
 from tests.support.records import SIGNER, MemoryTree, changed, entries
 
@@ -99,6 +100,24 @@ def test_no_file_of_an_export_may_change_by_a_byte(folder: Path, name: str) -> N
     (folder / name).unlink()
     with pytest.raises(OSError):
         check_folder(folder, POLICY)
+
+
+def test_another_note_that_the_log_has_signed_is_no_manifest(folder: Path) -> None:
+    (folder / "manifest").write_bytes((folder / "checkpoint").read_bytes())
+    (folder / "verify.py").write_text("print('ok')")
+    with pytest.raises(Bad, match="the manifest does not list an export"):
+        check_folder(folder, POLICY)
+
+
+@pytest.mark.parametrize("line", ["AAA", "AAAAA", "A===", "====", "AAAA=", "AA=A"])
+def test_a_signature_that_is_no_base64_is_no_signature(line: str) -> None:
+    with pytest.raises(Bad, match="not a signed note"):
+        signers(f"text\n\n\u2014 x {line}\n", [])
+
+
+def test_a_size_that_cannot_be_is_seen_at_once() -> None:
+    with pytest.raises(Bad, match="cut off"):
+        check_leaves(bytes(32), [Checkpoint("x", 10**18, bytes(32))])
 
 
 def test_entries_that_were_touched_are_named_with_what_was_done() -> None:

@@ -19,7 +19,7 @@ CREATE OR REPLACE FUNCTION rewrap_keys(refs text[], old_keys bytea[], new_keys b
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WITH given AS (SELECT * FROM unnest(refs, old_keys, new_keys) AS g (ref, old, new)), done AS (
         UPDATE vault.subject_keys k SET wrapped = given.new FROM given
-        WHERE k.ref = given.ref AND k.wrapped = given.old RETURNING 1)
+        WHERE k.ref = given.ref AND k.wrapped = given.old AND octet_length(given.new) = 65 RETURNING 1)
     SELECT count(*) FROM done
 $$;
 REVOKE ALL ON FUNCTION rewrap_keys(text[], bytea[], bytea[]) FROM PUBLIC;
