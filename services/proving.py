@@ -18,7 +18,6 @@ from services.city import ports
 from services.screen import bar, run, screen
 from services.serving import CannotStart
 from shared.engine.clock import SystemClock
-from shared.engine.notarising import signer_of
 from shared.engine.runtime import Running
 from shared.engine.secrets import one_key
 from shared.engine.settings import read_settings
@@ -67,14 +66,13 @@ async def _export(service: str, folder: Path) -> int:
 async def export_of(running: Running, folder: Path) -> int:
     """The log of a service, as far as its last published checkpoint covers it; answers with how many entries."""
     name = running.service.name
-    signer = signer_of(running.settings, name, running.secrets.signing)
-    notes, _ = _under(signer.name, [row["note"] for row in await running.pool.fetch(NOTES)])
+    notes, _ = _under(running.signer.name, [row["note"] for row in await running.pool.fetch(NOTES)])
     if not notes:
         raise CannotStart(f"no checkpoint of {name} has been published yet; let the city run for some seconds")
     size = checkpoint_in(notes[-1]).size
     (folder / "partitions").write_text(f"{running.settings.partitions}\n")
     with _bar(name, size) as progress:
-        await export(StoredTree(running.pool), signer, notes[-1], notes[:-1], folder, progress)
+        await export(StoredTree(running.pool), running.signer, notes[-1], notes[:-1], folder, progress)
     return size
 
 
@@ -133,7 +131,7 @@ async def findings_of(running: Running, known: Sequence[str] = ()) -> AsyncItera
     """What is wrong with the log of a service, each in a sentence; says on the screen when nothing is."""
     tree, name = StoredTree(running.pool), running.service.name
     published = [row["note"] for row in await running.pool.fetch(NOTES)]  # first: what comes later is not cut off
-    signer = signer_of(running.settings, name, running.secrets.signing)
+    signer = running.signer
     notes, others = _under(signer.name, published)
     try:
         note = Notary(tree, signer, running.settings.notary_dir / f"{name}.json").note

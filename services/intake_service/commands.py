@@ -6,6 +6,7 @@ What each may do is decided in appeal.py; here it is asked for, by an officer or
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any, Self
 
 from pydantic import BaseModel, model_validator
@@ -22,6 +23,7 @@ from services.intake_service.state import Appeal
 from shared.contracts.codes import REFERRALS, CaseState, Route
 from shared.engine.each import Each
 from shared.engine.execute import Decision, Intention
+from shared.eventlog.notes import promise
 from shared.web.commands import Call, CommandRoute, Plan
 from shared.web.fields import Body, ShortText, Text, Uuid
 from shared.web.identity import Scope
@@ -31,10 +33,14 @@ _tickets = Each(Tickets)
 
 
 class Receipt(BaseModel):
-    """The promise that the appeal is on record: which event, and the hash under which it enters the public tree."""
+    """That the appeal is on record: which event, the hash under which it enters the public tree, and our word for it.
+
+    `promise`: a signed note (C2SP signed-note) of both and of the time, until there is a proof.
+    """
 
     event_id: str
     leaf_hash: str
+    promise: str
 
 
 class Advice(BaseModel):
@@ -109,6 +115,11 @@ async def register(call: Call[AppealBody]) -> Plan:
     )
     command = Register(at=call.now, actor=call.actor, facts=facts)
 
+    @cache
+    def receipt(event_id: str, leaf_hash: str) -> dict[str, str]:
+        given = promise(running.signer, event_id, leaf_hash, call.now)
+        return {"event_id": event_id, "leaf_hash": leaf_hash, "promise": given}
+
     def answer(decision: Decision[Appeal]) -> dict[str, Any]:
         entry = decision.entries[0]
         case = f"/intake/v1/appeals/{appeal_id}"
@@ -118,7 +129,7 @@ async def register(call: Call[AppealBody]) -> Plan:
             "tracking_code": tracking_code,
             "state": decision.state.state,
             "version": decision.version,
-            "receipt": {"event_id": entry.event_id, "leaf_hash": entry.leaf_hash.hex()},
+            "receipt": receipt(entry.event_id, entry.leaf_hash.hex()),
             "advice": [advice(call) for call in hand_overs(facts.triage)],
             "links": {"self": case, "similar": f"{case}/similar", "track": f"/intake/v1/track/{facts.ticket_no}"},
         }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field, StringConstraints, model_validator
-from sqlalchemy import select
+from sqlalchemy import Column, Date, DateTime, MetaData, Table, Text, select
+from sqlalchemy.dialects.postgresql import ARRAY
 from starlette.responses import JSONResponse, Response
 
 from services.intake_service.credential import CREDENTIAL, Issue, Revoke
@@ -42,9 +43,14 @@ TARGETS: dict[OperationKind, str] = {
     "KEY_ROTATION": "master",
 }
 """Appeals to unmask, a service whose parked events are replayed, or the master key."""
-LIST_KEYS = """
-    SELECT key_id, client, role, unit_id, district, scopes, issued_at, expires_at, revoked_at, used_on
-    FROM vault.api_keys WHERE $1::text IS NULL OR client = $1 ORDER BY issued_at DESC, key_id LIMIT 500"""
+API_KEYS = Table(
+    "api_keys",
+    MetaData(schema="vault"),
+    *(Column(name, Text) for name in ("key_id", "client", "role", "unit_id", "district")),
+    Column("scopes", ARRAY(Text)),
+    *(Column(name, DateTime(timezone=True)) for name in ("issued_at", "expires_at", "revoked_at")),
+    Column("used_on", Date),
+)
 KEEP_KEY = """
     INSERT INTO vault.api_keys (key_id, digest, client, role, unit_id, district, scopes, expires_at, issued_at)
     VALUES ($1, decode($2, 'hex'), $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (key_id) DO NOTHING"""
@@ -196,19 +202,25 @@ async def list_operations(
 
 
 @router.get("/v1/api-keys", summary="Keys of integrators, newest first; the keys themselves are nowhere")
-async def list_keys(asking: CanKeepKeys, client: Annotated[str | None, Query(max_length=64)] = None) -> Response:
+async def list_keys(
+    asking: CanKeepKeys,
+    window: Annotated[Window, Depends()],
+    client: Annotated[str | None, Query(max_length=64)] = None,
+) -> Response:
     """Who has one, what for, until when, and on which day it was last used."""
-    rows = await asking.running.pool.fetch(LIST_KEYS, client)
-    moments = ("issued_at", "expires_at", "revoked_at")
-    items = [
-        {**row, **{name: row[name] and rfc3339(row[name]) for name in moments}, "used_on": _day(row["used_on"])}
-        for row in rows
-    ]
-    return JSONResponse({"items": items})
+    query = select(API_KEYS).where(*([API_KEYS.c.client == client] if client else []))
+    query = query.where(*window.changed(API_KEYS.c.issued_at))
+    keys = (API_KEYS.c.issued_at, API_KEYS.c.key_id)
+    rows, following = await page(asking.running, query, keys, window, f"api-keys:{client}", descending=True)
+    items = [{column.name: _said(row[column.name]) for column in API_KEYS.c} for row in rows]
+    return JSONResponse({"items": items, "next_cursor": following})
 
 
-def _day(day: date | None) -> str | None:
-    return day.isoformat() if day else None
+def _said(value: Any) -> Any:
+    """As JSON has it."""
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return value.isoformat() if isinstance(value, date) else value
 
 
 async def keep_keys(running: Running, connection: Connection, events: list[Envelope]) -> None:

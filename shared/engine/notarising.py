@@ -48,9 +48,9 @@ async def _take_up(notary: Notary, published: str, signer: Signer) -> None:
         await notary.take_up(published)
 
 
-async def notarise(service: str, pool: asyncpg.Pool, settings: Settings, seed: bytes, bell: Bell) -> Never:
+async def notarise(service: str, pool: asyncpg.Pool, settings: Settings, signer: Signer, bell: Bell) -> Never:
     """For ever. Raises Inconsistent when the record contradicts what was signed."""
-    tree, signer = StoredTree(pool), signer_of(settings, service, seed)
+    tree = StoredTree(pool)
     notary = Notary(tree, signer, settings.notary_dir / f"{service}.json")
     witnesses = Witnesses(settings.witnesses.read_text(), tree) if settings.witnesses else None
     pause, cosigned_at = RETRY_PAUSE_SECONDS, 0.0

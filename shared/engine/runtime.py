@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import asyncpg
@@ -24,7 +24,7 @@ from shared.engine.execute import Executor
 from shared.engine.forgetting import forgetting
 from shared.engine.gauges import watch
 from shared.engine.ids import Ids, SystemIds
-from shared.engine.notarising import notarise
+from shared.engine.notarising import notarise, signer_of
 from shared.engine.objects import Objects, objects_of
 from shared.engine.projections import Projection, View, active_consumers, retire
 from shared.engine.reacting import Reacting, Reactions
@@ -35,6 +35,7 @@ from shared.engine.tasks import end_all
 from shared.engine.webhooks import WEBHOOKS_KEY
 from shared.eventlog.kms import FileMasterKeys
 from shared.eventlog.log import Recorded, partition_of
+from shared.eventlog.notes import Signer
 from shared.eventlog.postgres import Connection, PostgresLog
 from shared.eventlog.sealing import Keyring
 from shared.eventlog.vault import PostgresVault
@@ -110,6 +111,11 @@ class Running:
     @property
     def keyring(self) -> Keyring:
         return self.executor.keyring
+
+    @cached_property
+    def signer(self) -> Signer:
+        """Whose signature stands under our log."""
+        return signer_of(self.settings, self.service.name, self.secrets.signing)
 
     @property
     def ids(self) -> Ids:
@@ -208,8 +214,7 @@ class Running:
             sweeper = Sweeper(self.service.name, self.service.deadlines, self.pool, self.executor, self.clock)
             jobs["sweeper"] = sweeper.run(self.bell)
         if Role.CLOCK in roles:
-            name, seed = self.service.name, self.secrets.signing
-            jobs["notary"] = notarise(name, self.pool, self.settings, seed, self.bell)
+            jobs["notary"] = notarise(self.service.name, self.pool, self.settings, self.signer, self.bell)
         if Role.RELAY in roles and self.settings.kafka_bootstrap is not None:
             jobs["relay"] = relay(self.service.name, self.log, self.pool, self.bell, self.settings).run()
         return jobs

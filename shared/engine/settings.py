@@ -15,6 +15,8 @@ SECRETS_DIR = Path("/run/secrets")
 SHORTEST_KEY = 16
 _ALGORITHM = "(RS256|RS384|RS512|PS256|PS384|PS512|ES256|ES384|ES512|Ed25519)"
 ALGORITHMS = rf"^{_ALGORITHM}(,{_ALGORITHM})*$"
+TRUSTED = r"^(https://\S+|http://(127\.0\.0\.1|localhost|\[::1\])(:\d+)?(/\S*)?)$"
+"""Whoever is on the way to what is believed must not be able to change it."""
 WEB, MAIL = r"^https?://\S+$", r"^(smtp|smtps|smtp\+starttls)://[^\s/]+:\d+$"
 
 
@@ -53,10 +55,12 @@ class Settings(BaseSettings):
     origin: Annotated[str, Field(pattern=r"^[^\s+]{1,100}$", description="whom what we sign is from")] = "jiesu.example"
     notary: Annotated[Path | None, Field(description="folder of the last checkpoints signed; HOME/notary")] = None
     witnesses: Annotated[FilePath | None, Field(description="C2SP tlog-policy: who must cosign checkpoints")] = None
-    oidc_issuer: Annotated[str | None, Field(pattern=WEB, description="who signs tokens; unset: our own are taken")] = (
+    oidc_issuer: Annotated[
+        str | None, Field(pattern=TRUSTED, description="who signs tokens; unset: our own are taken")
+    ] = None
+    oidc_jwks: Annotated[str | None, Field(pattern=TRUSTED, description="its keys; unset: as its discovery says")] = (
         None
     )
-    oidc_jwks: Annotated[str | None, Field(pattern=WEB, description="its keys; unset: as its discovery says")] = None
     oidc_audience: Annotated[str, Field(min_length=1, description="whom its tokens must be for")] = "jiesu"
     oidc_algorithms: Annotated[str, Field(pattern=ALGORITHMS, description="that it may sign with, comma separated")] = (
         "RS256,PS256,ES256,Ed25519"

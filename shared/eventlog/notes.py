@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.contracts.envelope import rfc3339
 from shared.eventlog.verify import COSIGNATURE, ED25519, Checkpoint, checkpoint_of
 
-MARK = "— "
+MARK, PROMISE = "— ", "jiesu-promise/v1"
 
 
 def checkpoint_in(note: str) -> Checkpoint:
@@ -29,7 +32,7 @@ class Signer:
     seed: bytes
     kind = ED25519
 
-    @property
+    @cached_property
     def _key(self) -> Ed25519PrivateKey:
         return Ed25519PrivateKey.from_private_bytes(self.seed)
 
@@ -37,7 +40,7 @@ class Signer:
     def _public(self) -> bytes:
         return self.kind + self._key.public_key().public_bytes_raw()
 
-    @property
+    @cached_property
     def _id(self) -> bytes:
         return sha256(self.name.encode() + b"\n" + self._public).digest()[:4]
 
@@ -52,6 +55,11 @@ class Signer:
 
     def _line(self, signature: bytes) -> str:
         return f"{MARK}{self.name} {b64encode(self._id + signature).decode()}\n"
+
+
+def promise(signer: Signer, event_id: str, leaf_hash: str, at: datetime) -> str:
+    """That an event is on record, good until a checkpoint covers it: whoever holds it can show that it was given."""
+    return signer.sign(f"{signer.name}\n{PROMISE}\n{event_id}\n{leaf_hash}\n{rfc3339(at)}\n")
 
 
 class Cosigner(Signer):

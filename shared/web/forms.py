@@ -5,6 +5,7 @@ No script is needed in the browser. What the form brings is made into the JSON o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 from urllib.parse import parse_qsl
 
@@ -63,10 +64,8 @@ class FormRoute(CommandRoute):
         body = as_json(bytes(raw), self.body)
         parsed, path = parse_body(body, self.body), request.path_params
         subject = path.get(self.subject, "")
-        now, same = (
-            running.clock.now(),
-            lambda: fingerprint(running.secrets.index, request.method, request.scope["path"], body),
-        )
+        now = running.clock.now()
+        same = partial(fingerprint, running.secrets.index, request.method, request.scope["path"], body)
         call = Call(running, principal, self.scope, subject, parsed, now, request.headers, same, path)
         await self.carry_out(call, Preconditions(None, None))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from base64 import urlsafe_b64decode
 from typing import Any
 
@@ -14,7 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry, Key, KeySet
 
 from shared.engine.clock import Clock
-from shared.engine.settings import Settings
+from shared.engine.settings import TRUSTED, Settings
 from shared.web.identity import Principal
 from shared.web.problems import Problem
 from shared.web.tokens import LONGEST_TOKEN, Remembered, checked
@@ -91,13 +92,12 @@ class Issuer:
                 if found["issuer"] != self._issuer:
                     raise ValueError("this is another issuer")
                 where = str(found["jwks_uri"])
+                if not re.match(TRUSTED, where):
+                    raise ValueError("its keys come by a way that anybody may change")
             keys = (await _document(http, where))["keys"]
         if not isinstance(keys, list):
             raise ValueError("keys are a list")
-        usable = [read for key in keys if (read := _read(key))]
-        if not usable:
-            raise ValueError("none of its keys can be used")
-        return KeySet(usable)
+        return KeySet([read for key in keys if (read := _read(key))])
 
 
 def _read(key: Any) -> Key | None:

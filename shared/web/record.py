@@ -14,7 +14,7 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from shared.engine.notarising import PUBLISHED, signer_of
+from shared.engine.notarising import PUBLISHED
 from shared.engine.runtime import Running
 from shared.eventlog.notes import checkpoint_in
 from shared.eventlog.tree import StoredTree
@@ -37,8 +37,7 @@ Place = Annotated[int, Query(ge=0, lt=2**62)]
 
 @router.get("/v1/log/key", response_class=PlainTextResponse, summary="The key of checkpoints (C2SP verifier key)")
 async def key(asking: PublicAsking) -> Response:
-    signer = signer_of(asking.running.settings, asking.running.service.name, asking.running.secrets.signing)
-    return PlainTextResponse(signer.verifier_key + "\n")
+    return PlainTextResponse(asking.running.signer.verifier_key + "\n")
 
 
 @router.get(

@@ -102,7 +102,7 @@ def notary_of(intake: Running) -> tuple[StoredTree, Notary]:
 @asynccontextmanager
 async def notarising(intake: Running) -> AsyncIterator[None]:
     """The service's own job, meanwhile."""
-    job = notarise("intake", intake.pool, intake.settings, intake.secrets.signing, intake.bell)
+    job = notarise("intake", intake.pool, intake.settings, intake.signer, intake.bell)
     async with asyncio.TaskGroup() as group:  # so that whoever waits for a signature learns that there will be none
         task = group.create_task(job)
         yield
