@@ -99,10 +99,10 @@ def verify_command(
 
 def _verified(folder: Path, policy: Path | None, known: Sequence[str], files: bool) -> bool:
     """Whether something is wrong with an export; says so."""
-    if policy is None:
-        screen.print("  [yellow]believing the key that came with it; name your own with --policy[/]")
     try:
-        believed = Policy((policy or folder / "policy").read_text())
+        believed = Policy((policy or folder / "policy").read_text(encoding="utf-8"))
+        if policy is None:
+            screen.print("  [yellow]believing the key that came with it; name your own with --policy[/]")
         if files:
             check_files(folder, believed)
         last = check_log(folder, believed, known)

@@ -96,7 +96,7 @@ async def test_all_of_a_service_takes_two_officers_and_one_subject_takes_none(
         for operation, reason in (
             (await agreed(city, "REPLAY", "routing", "li"), "SECOND_OFFICER_NEEDED"),
             (await agreed(city, "REPLAY", "feedback", "li", "wang"), "OPERATION_DIFFERS"),
-            (await agreed(city, "KEY_ROTATION", "routing", "li", "wang"), "OPERATION_DIFFERS"),
+            (await agreed(city, "KEY_ROTATION", "master", "li", "wang"), "OPERATION_DIFFERS"),
         ):
             assert reason in await operator.refused("--operation", operation)
 
