@@ -38,7 +38,7 @@ class Index:
             for word in self._words(title):
                 counts[key][word] += policy.title_counts
             sizes[key] = counts[key].total()
-        mean = sum(sizes.values()) / len(sizes) if sizes else 1.0
+        mean = sum(sizes.values()) / max(1, len(sizes)) or 1.0  # entries of signs alone have no words
         for key, words in counts.items():
             slack = policy.k1 * (1 - policy.b + policy.b * sizes[key] / mean)
             for word, count in words.items():

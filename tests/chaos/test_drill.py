@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.chaos.drill import drill
 from tests.support.kafka import needs_java
 
-LIVES, SEED, EVERY_SECONDS = 80, 7, 1.5
+LIVES, SEED, EVERY_SECONDS = 60, 7, 1.5
 
 
 async def test_lives_survive_kills_of_services_sessions_and_the_broker() -> None:

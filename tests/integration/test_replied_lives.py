@@ -27,7 +27,7 @@ from tests.support.views import quiet
 from tests.support.waiting import until
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
-LIVES, TOGETHER, SEED = int(os.environ.get("LIVES", "100")), 32, 6
+LIVES, TOGETHER, SEED = int(os.environ.get("LIVES", "60")), 32, 6
 """1,000 lives take two minutes; some hundreds show the same."""
 UNITS = ("bj-water", "bj-gas", "bj-power", "bj-housing")
 LIMIT_DAYS = 7

@@ -91,3 +91,7 @@ def test_a_question_finds_its_answer_however_it_is_put(question: str, answer: st
 def test_a_question_that_nothing_answers_finds_nothing(question: str) -> None:
     assert not Index(ENTRIES, lookup_policy()).ask(question)
     assert not Index([], lookup_policy()).ask("居住证")
+
+
+def test_entries_without_a_word_are_found_by_nothing_and_break_nothing() -> None:
+    assert not Index([("a", "!", "…"), ("b", "", "")], lookup_policy()).ask("0")
