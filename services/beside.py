@@ -10,11 +10,13 @@ from services.up import a_database
 from shared.engine.runtime import Role, Running, Service, running_city
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings
+from shared.engine.telemetry import configure_logging
 
 
 @asynccontextmanager
 async def all_beside(settings: Settings) -> AsyncIterator[dict[str, Running]]:
-    """All services, until the block ends."""
+    """All services, until the block ends. Who runs a command wants its answer, and of the rest what is wrong."""
+    configure_logging("warning")
     secrets = read_secrets(settings.keys_dir, create=False)
     async with (
         a_database(settings) as url,

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import aiohttp
 import typer
 import uvicorn
+from rich.markup import escape
 
 from services.beside import all_beside
 from services.city import ports
@@ -39,6 +40,10 @@ NOTES = """
     WHERE number IN (SELECT max(number) FROM checkpoints GROUP BY date_trunc('hour', published_at)) ORDER BY number"""
 """The last of every hour: there is one a second, and each of these covers what those before it did."""
 PAGE = 1_000
+HINTS = {
+    **dict.fromkeys((401, 403), "; --token must be an auditor's"),
+    404: "; name one service, as in http://127.0.0.1:8000/intake",
+}
 PolicyOption = Annotated[Path | None, typer.Option(exists=True, help="C2SP tlog-policy: whom to believe")]
 KnownOption = Annotated[list[Path] | None, typer.Option("--checkpoint", exists=True, help="one that you have kept")]
 
@@ -83,24 +88,33 @@ def verify_command(
     checkpoint: KnownOption = None,
     token: Annotated[str, typer.Option(envvar="AUDIT_TOKEN", help="of an auditor, for a URL")] = "",
 ) -> None:
-    """Is every entry what was signed, and in its place? Exit code 1 names the first that is not."""
-    known = [path.read_text() for path in checkpoint or ()]
-    if what is None:
-        wrong = run(_verify_here(known))
-    elif what.startswith(("http://", "https://")):
-        with tempfile.TemporaryDirectory() as folder:
-            run(_fetch(what.rstrip("/"), token, Path(folder)))
-            wrong = _verified(Path(folder), policy, known, files=False)
-    else:
-        wrong = _verified(Path(what), policy, known, files=True)
+    """Is every entry what was signed, and in its place? Exit code 1: no, the first is named; 2: it cannot be told."""
+    try:
+        known = [path.read_text(encoding="utf-8") for path in checkpoint or ()]
+        believed = Policy(policy.read_text(encoding="utf-8")) if policy else None
+        wrong = _is_wrong(what, believed, known, token)
+    except (CannotStart, OSError, ValueError, aiohttp.ClientError) as error:
+        said = "no city answers there" if isinstance(error, aiohttp.ClientError) else str(error)
+        screen.print(f"[bold red]jiesu:[/] it cannot be told: {escape(said)}", soft_wrap=True)
+        raise typer.Exit(2) from None
     if wrong:
         raise typer.Exit(1)
 
 
-def _verified(folder: Path, policy: Path | None, known: Sequence[str], files: bool) -> bool:
+def _is_wrong(what: str | None, policy: Policy | None, known: Sequence[str], token: str) -> bool:
+    if what is None:
+        return run(_verify_here(policy, known))
+    if not what.startswith(("http://", "https://")):
+        return _verified(Path(what), policy, known, files=True)
+    with tempfile.TemporaryDirectory() as folder:
+        run(_fetch(what.rstrip("/"), token, Path(folder)))
+        return _verified(Path(folder), policy, known, files=False)
+
+
+def _verified(folder: Path, policy: Policy | None, known: Sequence[str], files: bool) -> bool:
     """Whether something is wrong with an export; says so."""
     try:
-        believed = Policy((policy or folder / "policy").read_text(encoding="utf-8"))
+        believed = policy or Policy((folder / "policy").read_text(encoding="utf-8"))
         if policy is None:
             screen.print("  [yellow]believing the key that came with it; name your own with --policy[/]")
         if files:
@@ -115,19 +129,24 @@ def _verified(folder: Path, policy: Path | None, known: Sequence[str], files: bo
     return False
 
 
-async def _verify_here(known: Sequence[str]) -> bool:
+async def _verify_here(policy: Policy | None, known: Sequence[str]) -> bool:
     """Every log of this installation, against what its notary has signed outside the database."""
     wrong = False
     async with all_beside(read_settings()) as city:
+        names = {running.signer.name for running in city.values()}
+        if strange := [one for one in known if one.partition("\n")[0] not in names]:
+            raise CannotStart(
+                f"a --checkpoint is of {strange[0].partition(chr(10))[0][:80]!r}, which is no log of ours"
+            )
         for running in city.values():
-            findings = [one async for one in findings_of(running, known)]
+            findings = [one async for one in findings_of(running, policy, known)]
             for one in findings:
                 screen.print(f"  [bold red]not as signed[/] {running.service.name}: {one}", highlight=False)
             wrong |= bool(findings)
     return wrong
 
 
-async def findings_of(running: Running, known: Sequence[str] = ()) -> AsyncIterator[str]:
+async def findings_of(running: Running, policy: Policy | None = None, known: Sequence[str] = ()) -> AsyncIterator[str]:
     """What is wrong with the log of a service, each in a sentence; says on the screen when nothing is."""
     tree, name = StoredTree(running.pool), running.service.name
     published = [row["note"] for row in await running.pool.fetch(NOTES)]  # first: what comes later is not cut off
@@ -138,11 +157,17 @@ async def findings_of(running: Running, known: Sequence[str] = ()) -> AsyncItera
     except Inconsistent as error:
         yield str(error)
         return
+    if note is None and notes:
+        yield f"checkpoints are published, and nothing is signed in {running.settings.notary_dir}: its file is gone"
+    note = note or (notes[-1] if notes else None)
     if note is None:
-        if notes:
-            yield f"{len(notes)} checkpoints are published, and nothing is signed in {running.settings.notary_dir}"
         screen.print(f"  [yellow]{name}: nothing was signed in {running.settings.notary_dir} yet[/]", highlight=False)
         return
+    try:
+        if policy is not None and notes:
+            policy.checkpoint(notes[-1])
+    except Bad as bad:
+        yield f"what is published last: {bad}"
     if others:
         screen.print(f"  [yellow]{name}: {len(others)} checkpoints are under another name; that key checks them[/]")
     mine = [*_under(signer.name, known)[0], *notes]
@@ -229,7 +254,7 @@ async def _fetch(url: str, token: str, folder: Path) -> None:
         async def get(path: str, accept: str = "*/*") -> bytes:
             async with http.get(f"{url}/v1/log/{path}", headers={"Accept": accept}) as answer:
                 if answer.status != 200:
-                    raise CannotStart(f"{url} answers {answer.status} to {path}; --token must be an auditor's")
+                    raise CannotStart(f"{url} answers {answer.status} to {path}{HINTS.get(answer.status, '')}")
                 return await answer.read()
 
         published = await _every_checkpoint(get)  # first: what is published later is not cut off

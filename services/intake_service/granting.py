@@ -42,7 +42,11 @@ TARGETS: dict[OperationKind, str] = {
     "REPLAY": "intake|routing|feedback|scoring",
     "KEY_ROTATION": "master",
 }
-"""Appeals to unmask, a service whose parked events are replayed, or the master key."""
+MEANT: dict[OperationKind, str] = {
+    "BULK_UNMASK": "appeal ids, comma separated",
+    "REPLAY": "the service whose parked events are replayed",
+    "KEY_ROTATION": "master",
+}
 API_KEYS = Table(
     "api_keys",
     MetaData(schema="vault"),
@@ -84,7 +88,7 @@ class OperationBody(Body):
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
         if not re.fullmatch(TARGETS[self.kind], self.target):
-            raise ValueError("this kind of operation has another kind of target")
+            raise ValueError(f"the target of {self.kind} is {MEANT[self.kind]}")
         return self
 
 

@@ -102,7 +102,7 @@ async def leaves(request: Request, asking: CanAudit, after: Annotated[int, Query
     return Response(b"".join(found), media_type=HASHES)
 
 
-@router.get("/v1/log/checkpoints", summary="Every checkpoint ever published, oldest first")
+@router.get("/v1/log/checkpoints", summary="What was published, oldest first")
 async def checkpoints(asking: CanAudit, after: Place = 0, hourly: bool = False) -> Response:
     """There may be one a second; `hourly`: the last of every hour, each of which covers what those before it did."""
     rows = await asking.running.pool.fetch(EARLIER, after, hourly)

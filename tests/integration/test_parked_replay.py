@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
-import pytest
 
 from shared.contracts.access import OperationCarriedOut
 from shared.contracts.upcasters import payload_of
@@ -20,10 +18,6 @@ from tests.integration.test_process import START_SECONDS, jiesu
 from tests.support.city import SECRETS, City
 from tests.support.database import PARTITIONS
 from tests.support.views import settled
-
-pytestmark = pytest.mark.skipif(
-    "EVIDENCE" not in os.environ, reason="minutes of processes: EVIDENCE=1 runs it, as an evidence run does"
-)
 
 NewCity = Callable[..., AbstractAsyncContextManager[City]]
 PATIENCE = START_SECONDS

@@ -46,11 +46,11 @@ async def jiesu(*words: str, **environment: str) -> asyncio.subprocess.Process:
     )
 
 
-async def refusal(*words: str, **environment: str) -> str:
+async def refusal(*words: str, code: int = 1, **environment: str) -> str:
     """The one line of a start that must fail."""
     process = await jiesu(*words, **environment)
     _, errors = await asyncio.wait_for(process.communicate(), START_SECONDS)
-    assert process.returncode == 1
+    assert process.returncode == code
     lines = errors.decode().strip().splitlines()
     assert len(lines) == 1, errors.decode()
     return lines[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,16 +13,12 @@ from typing import Any
 
 import aiohttp
 import asyncpg
-import pytest
 import pytest_asyncio
 
+from shared.eventlog.notes import Signer
 from shared.eventlog.tree import StoredTree
 from tests.integration.test_process import START_SECONDS, free_port, home, jiesu, refusal, register, running
 from tests.support.waiting import until
-
-pytestmark = pytest.mark.skipif(
-    "EVIDENCE" not in os.environ, reason="minutes of processes: EVIDENCE=1 runs it, as an evidence run does"
-)
 
 WIDE = {"COLUMNS": "300", "JIESU_PARTITIONS": "2"}
 PATIENCE = START_SECONDS
@@ -198,15 +193,26 @@ async def test_what_an_operator_can_put_right_is_one_line(up: Up) -> None:
     unknown = await refusal("export", "weather", "--out", str(up.folder / "weather"), **here)
     assert "no service weather" in unknown and "intake, routing, feedback, scoring" in unknown
     assert not (up.folder / "weather").exists(), "what is refused leaves nothing"
-    assert "taken" in await refusal("audit", "verify", str(taken), **here)
-    assert "nowhere" in await refusal("audit", "verify", str(up.folder / "nowhere"), **here)
-    assert "401" in await refusal("audit", "verify", up.url, **here)
+    assert "taken" in await refusal("audit", "verify", str(taken), code=2, **here)
+    assert "nowhere" in await refusal("audit", "verify", str(up.folder / "nowhere"), code=2, **here)
+    assert "401" in await refusal("audit", "verify", up.url, code=2, **here)
     nobody = f"http://127.0.0.1:{free_port()}/intake"
-    assert "no city answers there" in await refusal("audit", "verify", nobody, **here)
+    assert "no city answers there" in await refusal("audit", "verify", nobody, code=2, **here)
     policy = up.folder / "policy-of-mine"
     policy.write_text("believe everybody\n")
     code, said = await up.run("audit", "verify", str(taken), "--policy", str(policy))
-    assert code == 1 and "the policy cannot be read" in said, said
+    assert code == 2 and "the policy cannot be read" in said, said
+
+
+async def test_whom_an_auditor_believes_counts_where_the_city_stands_too(up: Up) -> None:
+    foreign = up.folder / "foreign-policy"
+    foreign.write_text(f"log {Signer('jiesu.example/log/intake', bytes(32)).verifier_key}\nquorum none\n")
+    code, said = await up.run("audit", "verify", "--policy", str(foreign))
+    assert code == 1 and said.count("signed by no log that the policy names") == 4, said
+    strange = up.folder / "strange-checkpoint"
+    strange.write_text("elsewhere.example/log\n1\n")
+    code, said = await up.run("audit", "verify", "--checkpoint", str(strange))
+    assert code == 2 and "no log of ours" in said, said
 
 
 async def test_nothing_is_exported_before_something_was_signed() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -21,10 +20,6 @@ from shared.web.tokens import Tokens
 from tests.integration.test_process import START_SECONDS, free_port, home, jiesu, refusal, running
 from tests.support.running import job
 from tests.support.waiting import seen, until
-
-pytestmark = pytest.mark.skipif(
-    "EVIDENCE" not in os.environ, reason="minutes of processes: EVIDENCE=1 runs it, as an evidence run does"
-)
 
 TEXT = "鸢尾花园西门的路灯已经坏了半个月，晚上很黑。"
 KEYS = "SELECT ref, wrapped FROM vault.subject_keys WHERE wrapped IS NOT NULL"
