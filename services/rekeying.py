@@ -13,16 +13,18 @@ import typer
 
 from services.beside import all_beside
 from services.intake_service.granting import carry_out
+from services.intake_service.operation import OPERATION, NoteDestroyed
 from services.screen import bar, run, screen
 from services.serving import CannotStart
 from shared.contracts.access import OperationKind
 from shared.contracts.envelope import Actor
 from shared.engine.decider import NotYours, Refused
+from shared.engine.execute import Intention
 from shared.engine.runtime import Running
 from shared.engine.secrets import read_secrets
 from shared.engine.settings import Settings, read_settings
 from shared.eventlog.durable import create_durably, replace_durably
-from shared.eventlog.kms import KEY_BYTES, MASTER, OLD, FileMasterKeys
+from shared.eventlog.kms import KEY_BYTES, MASTER, OLD, FileMasterKeys, key_id
 
 AT_ONCE = 1_000
 UNFINISHED = "{} is still there; finish the last rotation with `jiesu keys retire`"
@@ -30,6 +32,9 @@ OTHERS = """
     SELECT ref, wrapped FROM vault.subject_keys
     WHERE wrapped IS NOT NULL AND (octet_length(wrapped) = 60 OR substring(wrapped FOR 5) <> $1) AND ref > $2
     ORDER BY ref LIMIT $3"""
+LAST_ROTATION = """
+    SELECT operation FROM operations WHERE kind = 'KEY_ROTATION' AND state = 'CARRIED_OUT'
+    ORDER BY updated_at DESC LIMIT 1"""
 REWRAP = "SELECT vault.rewrap_keys($1, $2, $3)"
 app = typer.Typer(help="The key files of an installation.", invoke_without_command=True)
 OperationOption = Annotated[str, typer.Option(help="of kind KEY_ROTATION, asked for and approved by two officers")]
@@ -62,16 +67,15 @@ def retire() -> None:
     if old.read_bytes() == (settings.keys_dir / MASTER).read_bytes():  # a rotation that ended before it began
         old.unlink()
         raise CannotStart("nothing was rotated; ask for `jiesu keys rotate` anew")
-    count = run(_rewrap_rest(settings))
+    count = run(_rewrap_rest(settings, key_id(old.read_bytes()).hex()))
     _destroy(old)
     screen.print(f"  {count} more were wrapped anew; the old master key is destroyed")
 
 
 async def allowed(city: dict[str, Running], operation: str, kind: OperationKind, target: str, count: int = 0) -> None:
     """Note on the record that an approved operation is being done. Raises CannotStart with one line."""
-    actor = Actor("OPERATOR", None, getpass.getuser())
     try:
-        await carry_out(city["intake"], operation, actor, kind, target, count)
+        await carry_out(city["intake"], operation, _operator(), kind, target, count)
     except NotYours:
         raise CannotStart(f"there is no operation {operation}") from None
     except Refused as refusal:
@@ -92,9 +96,21 @@ async def _rotate(settings: Settings, operation: str) -> int:
         return await _wrapped_anew(city["intake"].pool, folder)
 
 
-async def _rewrap_rest(settings: Settings) -> int:
+async def _rewrap_rest(settings: Settings, old: str) -> int:
+    """And note on the record which key goes."""
     async with all_beside(settings) as city:
-        return await _wrapped_anew(city["intake"].pool, settings.keys_dir)
+        intake = city["intake"]
+        count = await _wrapped_anew(intake.pool, settings.keys_dir)
+        rotation = await intake.pool.fetchval(LAST_ROTATION)
+        if rotation is None:
+            raise CannotStart("no rotation is on the record; was this database restored without it?")
+        note = NoteDestroyed(at=intake.clock.now(), actor=_operator(), key_id=old)
+        await intake.executor.execute(Intention(OPERATION, rotation, note))
+        return count
+
+
+def _operator() -> Actor:
+    return Actor("OPERATOR", None, getpass.getuser())
 
 
 async def _wrapped_anew(pool: asyncpg.Pool, folder: Path) -> int:

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.contracts.access import OperationApproved, OperationCarriedOut, OperationKind, OperationRequested
+from shared.contracts.access import (
+    MasterKeyDestroyed,
+    OperationApproved,
+    OperationCarriedOut,
+    OperationKind,
+    OperationRequested,
+)
 from shared.contracts.envelope import Payload
 from shared.engine.decider import Command, Decider, NotYours, Refused
 
@@ -20,6 +26,7 @@ class Operation:
     asked_by: str = ""
     good_until: datetime | None = None
     done: bool = False
+    key_destroyed: bool = False
 
     @property
     def state(self) -> str:
@@ -53,6 +60,13 @@ class CarryOut(Command):
     count: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoteDestroyed(Command):
+    """Note that the master key which a rotation replaced is destroyed, just before it is. `key_id`: in hexadecimal."""
+
+    key_id: str
+
+
 def decide(command: Command, operation: Operation) -> Sequence[Payload]:
     officer = command.actor.sub or ""
     if isinstance(command, AskFor):
@@ -60,6 +74,8 @@ def decide(command: Command, operation: Operation) -> Sequence[Payload]:
         return [OperationRequested(**asked, by=officer)] if operation.kind is None else []
     if operation.kind is None:
         raise NotYours
+    if isinstance(command, NoteDestroyed):
+        return _destroyed(command, operation)
     if operation.done:
         raise Refused("OPERATION_OVER", "this was done already; ask for it anew")
     match command:
@@ -78,6 +94,12 @@ def decide(command: Command, operation: Operation) -> Sequence[Payload]:
     raise TypeError(command)
 
 
+def _destroyed(command: NoteDestroyed, operation: Operation) -> Sequence[Payload]:
+    if operation.kind != "KEY_ROTATION" or not operation.done:
+        raise Refused("OPERATION_DIFFERS", "no master key was replaced by this")
+    return [] if operation.key_destroyed else [MasterKeyDestroyed(key_id=command.key_id)]
+
+
 def evolve(operation: Operation, event: Payload) -> Operation:
     match event:
         case OperationRequested():
@@ -86,6 +108,8 @@ def evolve(operation: Operation, event: Payload) -> Operation:
             return replace(operation, good_until=event.good_until)
         case OperationCarriedOut():
             return replace(operation, done=True)
+        case MasterKeyDestroyed():
+            return replace(operation, key_destroyed=True)
     return operation
 
 

@@ -53,3 +53,9 @@ class OperationCarriedOut(_Access):
     """It was done, once."""
 
     count: int
+
+
+class MasterKeyDestroyed(_Access):
+    """The key that a rotation had replaced is gone: what only it opens, in old backups too, is gone with it."""
+
+    key_id: str

@@ -55,6 +55,7 @@ _TABLE: tuple[tuple[type[Payload], tuple[ServiceName, ...]], ...] = (
     (access.OperationRequested, _read_by("intake")),
     (access.OperationApproved, _read_by("intake")),
     (access.OperationCarriedOut, _read_by("intake")),
+    (access.MasterKeyDestroyed, _read_by("intake")),
     (intake.KnowledgePublished, _read_by("intake")),
     (intake.KnowledgeExpired, _read_by("intake")),
     (intake.KnowledgeRetired, _read_by("intake")),

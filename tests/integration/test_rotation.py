@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -147,6 +148,8 @@ async def test_the_master_key_is_changed_under_load_and_an_old_backup_opens_noth
 
             assert "destroyed" in await city.done("retire")
             assert not (keys / OLD).exists()
+            gone = await city.rows("SELECT body FROM intake.events WHERE type LIKE '%master-key-destroyed%'")
+            assert [json.loads(row["body"])["data"] for row in gone] == [{"key_id": key_id(old_master).hex()}]
             for ref, one in backup.items():
                 with pytest.raises(WrongMasterKey):
                     await FileMasterKeys(new, keys).unwrap({ref: one})

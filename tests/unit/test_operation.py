@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from services.intake_service.operation import OPERATION, Approve, AskFor, CarryOut
+from services.intake_service.operation import OPERATION, Approve, AskFor, CarryOut, NoteDestroyed
 from shared.contracts.access import (
     ApiKeyRevoked,
+    MasterKeyDestroyed,
     OperationApproved,
     OperationCarriedOut,
     OperationKind,
@@ -160,3 +161,14 @@ def test_what_happened_to_something_else_changes_nothing() -> None:
 def test_an_unknown_command_is_a_mistake_in_the_programme(state: str) -> None:
     with pytest.raises(TypeError):
         given(OPERATION, *STATES[state]).when(Command(at=AT)).decided()
+
+
+def test_that_the_old_master_key_is_destroyed_is_noted_once_and_only_after_a_rotation() -> None:
+    note, gone = NoteDestroyed(at=AT, actor=officer("zhao"), key_id="5f0c22aa"), MasterKeyDestroyed(key_id="5f0c22aa")
+    asked = ASKED.model_copy(update={"kind": "KEY_ROTATION", "target": "master"})
+    given(OPERATION, asked, APPROVED, DONE).when(note).then(gone)
+    given(OPERATION, asked, APPROVED, DONE, gone).when(note).then()
+    for events in ([asked], [asked, APPROVED], STATES["CARRIED_OUT"]):
+        given(OPERATION, *events).when(note).then_refused("OPERATION_DIFFERS")
+    with pytest.raises(NotYours):
+        OPERATION.decide(note, OPERATION.initial)
