@@ -5,7 +5,6 @@ No script is needed in the browser. What the form brings is made into the JSON o
 
 from __future__ import annotations
 
-from functools import partial
 from typing import get_args
 from urllib.parse import parse_qsl
 
@@ -65,7 +64,10 @@ class FormRoute(CommandRoute):
         parsed, path = parse_body(body, self.body), request.path_params
         subject = path.get(self.subject, "")
         now = running.clock.now()
-        same = partial(fingerprint, running.secrets.index, request.method, request.scope["path"], body)
+
+        def same() -> bytes:
+            return fingerprint(running.secrets.index, request.method, request.scope["path"], body)
+
         call = Call(running, principal, self.scope, subject, parsed, now, request.headers, same, path)
         await self.carry_out(call, Preconditions(None, None))
 

@@ -55,7 +55,7 @@ ABOUT_PEOPLE = {"notification", "preference", "supervision"}
 def test_who_asks_whom_again_who_was_told_and_leads_are_for_the_hotline_alone(event_type: str) -> None:
     service, name = event_type.split(".")[3:5]
     ours = service == "feedback" and (name in INTERNAL or name.partition("-")[0].rstrip("s") in ABOUT_PEOPLE)
-    access = service == "intake" and name.startswith(("api-key-", "operation-"))
+    access = service == "intake" and name.startswith(("api-key-", "operation-", "master-key-"))
     assert internal(event_type) is (ours or access)
 
 
