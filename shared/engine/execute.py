@@ -25,7 +25,8 @@ from shared.eventlog.postgres import READ_STREAMS, Connection, append_within
 from shared.eventlog.sealing import Keyring, holds_personal, seal_data
 
 S = TypeVar("S")
-DECISION_ATTEMPTS = 3
+DECISION_ATTEMPTS = 10
+"""Of so many that write to one stream at the same moment each gets its turn."""
 log = structlog.get_logger()
 _ALWAYS = datetime.min.replace(tzinfo=UTC)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -43,6 +44,16 @@ async def test_a_name_is_shown_for_a_purpose_and_the_showing_is_on_the_record(ci
     last = (await case_of(city, made["appeal_id"]))["timeline"][-1]
     assert last["type"].endswith("appellant-revealed.v1") and last["data"] == {"purpose": "回访"}
     assert last["actor"]["role"] == "AGENT"
+
+
+async def test_whoever_looks_at_the_same_moment_is_shown_it_and_stands_on_the_record(city: City) -> None:
+    made = await city.register(appellant=WHO)
+    await settled(city)
+    path = f"/intake/v1/appeals/{made['appeal_id']}/appellant?purpose=回访"
+    replies = await asyncio.gather(*(city.get(path, "AGENT", sub=f"agent-{number}") for number in range(8)))
+    assert [one.status for one in replies] == [200] * 8
+    timeline = (await case_of(city, made["appeal_id"]))["timeline"]
+    assert sum(one["type"].endswith("appellant-revealed.v1") for one in timeline) == 8
 
 
 async def test_a_name_is_not_shown_without_a_purpose(city: City) -> None:
