@@ -262,18 +262,26 @@ async def test_a_pinned_key_stays_however_many_others_come(monkeypatch: pytest.M
     assert ring.decrypt("ours", ring.encrypt("ours", b"raw", PLACE), PLACE) == b"raw"
 
 
-class SlowVault(MemoryVault):
-    """Lets others run before a key is kept, as a database does."""
+class HeldVault(MemoryVault):
+    """Keeps keys only when it is let, so that others ask meanwhile, as with a database."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.may_keep = asyncio.Event(), asyncio.Event()
 
     async def add_keys(self, wrapped: Mapping[str, bytes]) -> Mapping[str, bytes | None]:
-        await asyncio.sleep(0)
+        self.asked.set()
+        await self.may_keep.wait()
         return await super().add_keys(wrapped)
 
 
 async def test_many_who_need_a_fresh_key_at_once_share_a_block_and_never_a_key() -> None:
-    vault = SlowVault()
+    vault = HeldVault()
     ring = Keyring(vault, FileMasterKeys(MASTER))
-    refs = await asyncio.gather(*(ring.fresh() for _ in range(sealing.SPARE_KEYS + 1)))
+    asking = asyncio.gather(*(ring.fresh() for _ in range(sealing.SPARE_KEYS + 1)))
+    await vault.asked.wait()
+    vault.may_keep.set()
+    refs = await asking
     assert len(set(refs)) == len(refs)
     assert len(vault.keys) == 2 * sealing.SPARE_KEYS
 
