@@ -37,16 +37,12 @@ router = APIRouter()
 CanKeepPersons = Annotated[Asking, Depends(reads(Scope.KEEP_PERSONS))]
 CanKeepKeys = Annotated[Asking, Depends(reads(Scope.KEEP_API_KEYS))]
 Name = Annotated[str, StringConstraints(max_length=64, pattern=r"^[0-9A-Za-z][\x21-\x2e\x30-\x7e]*$")]
-TARGETS: dict[OperationKind, str] = {
-    "BULK_UNMASK": r"[0-9a-f-]{36}(,[0-9a-f-]{36})*",
-    "REPLAY": "intake|routing|feedback|scoring",
-    "KEY_ROTATION": "master",
+TARGETS: dict[OperationKind, tuple[str, str]] = {
+    "BULK_UNMASK": (r"[0-9a-f-]{36}(,[0-9a-f-]{36})*", "appeal ids, comma separated"),
+    "REPLAY": ("intake|routing|feedback|scoring", "the service whose parked events are replayed"),
+    "KEY_ROTATION": ("master", "master"),
 }
-MEANT: dict[OperationKind, str] = {
-    "BULK_UNMASK": "appeal ids, comma separated",
-    "REPLAY": "the service whose parked events are replayed",
-    "KEY_ROTATION": "master",
-}
+"""What the target of each kind of operation looks like, and in words."""
 API_KEYS = Table(
     "api_keys",
     MetaData(schema="vault"),
@@ -87,8 +83,9 @@ class OperationBody(Body):
 
     @model_validator(mode="after")
     def _of_its_kind(self) -> Self:
-        if not re.fullmatch(TARGETS[self.kind], self.target):
-            raise ValueError(f"the target of {self.kind} is {MEANT[self.kind]}")
+        form, meant = TARGETS[self.kind]
+        if not re.fullmatch(form, self.target):
+            raise ValueError(f"the target of {self.kind} is {meant}")
         return self
 
 
