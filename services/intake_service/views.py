@@ -87,6 +87,7 @@ PERSONS = Table(
     Column("state", Text),
     Column("standing", Text),
     Column("standing_at", DateTime(timezone=True)),
+    Column("asked_at", DateTime(timezone=True)),
     Column("ground", Text),
     Column("updated_at", DateTime(timezone=True)),
 )
@@ -166,7 +167,7 @@ class Story(View):
 class Persons(KeyedView):
     """One row a person whose data something was done with, or is to be done with.
 
-    What was done is about the appeals until then: whoever comes again is helped as anybody is.
+    What was done is about the appeals until it was asked for: whoever comes again is helped as anybody is.
     """
 
     VERSION = 2
@@ -180,9 +181,10 @@ class Persons(KeyedView):
     def fold(self, row: dict[str, Any], event: Envelope) -> None:
         standing = _MEASURES[event.type]
         if standing is None:
-            row.update(state=f"{event.data['measure']}_REQUESTED", ground=event.data["ground"])
+            asked_at = event.time if event.data.get("appeals") else None  # before they were noted, all were meant
+            row.update(state=f"{event.data['measure']}_REQUESTED", ground=event.data["ground"], asked_at=asked_at)
         else:
-            row.update(state=standing, standing=standing, standing_at=event.time)
+            row.update(state=standing, standing=standing, standing_at=row["asked_at"] or event.time)
         row["updated_at"] = event.time
 
 

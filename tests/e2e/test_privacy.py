@@ -156,6 +156,18 @@ async def test_who_comes_again_after_a_restriction_is_helped_as_anybody_is(city:
     assert (await case_of(city, again["appeal_id"]))["content"] == "楼上又漏水了"
 
 
+async def test_what_was_said_before_the_second_officer_confirmed_is_not_meant(city: City) -> None:
+    who = WHO | {"phone": "13655550078"}
+    before = await city.register(appellant=who)
+    ref = await ref_of(city, before["appeal_id"])
+    await take(city, ref, "restrict", "li")
+    city.clock.advance(timedelta(minutes=1))
+    between = await city.register(appellant=who)
+    city.clock.advance(timedelta(minutes=1))
+    await take(city, ref, "restrict", "wang")
+    assert [(await reveal(city, one["appeal_id"])).status for one in (before, between)] == [409, 200]
+
+
 async def test_an_account_is_shown_so_many_an_hour_and_more_takes_two_officers(city: City) -> None:
     appeal_id = (await city.register(appellant=WHO))["appeal_id"]
     most = access_policy().reveals_an_hour
